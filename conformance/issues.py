@@ -1,0 +1,39 @@
+"""Issues and the OperationOutcome that carries them, https://hl7.org/fhir/R4/operationoutcome.html."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Severity = Literal["fatal", "error", "warning", "information"]
+
+
+@dataclass(frozen=True, slots=True)
+class Issue:
+    """One issue: ``code`` is from https://hl7.org/fhir/R4/valueset-issue-type.html, ``expression`` a FHIRPath or None."""
+
+    severity: Severity
+    code: str
+    diagnostics: str
+    expression: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the ``OperationOutcome.issue`` element."""
+        out: dict[str, Any] = {"severity": self.severity, "code": self.code, "diagnostics": self.diagnostics}
+        if self.expression is not None:
+            out["expression"] = [self.expression]
+        return out
+
+
+def operation_outcome(issues: Iterable[Issue]) -> dict[str, Any]:
+    """Return an OperationOutcome resource with these issues, in order."""
+    return {"resourceType": "OperationOutcome", "issue": [issue.as_json() for issue in issues]}
+
+
+class InvalidResource(Exception):
+    """A resource or value was refused; ``issues`` lists every reason."""
+
+    def __init__(self, issues: list[Issue]) -> None:
+        super().__init__("; ".join(i.diagnostics for i in issues))
+        self.issues = issues
