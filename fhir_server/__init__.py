@@ -1,0 +1,1 @@
+"""The Praxis server: FHIR R4 over HTTP on PostgreSQL."""

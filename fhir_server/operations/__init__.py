@@ -1,0 +1,1 @@
+"""FHIR operations: an OperationDefinition and a handler each."""

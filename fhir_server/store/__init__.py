@@ -1,0 +1,1 @@
+"""Tables, the unit of work, migrations and embedded PostgreSQL: the only SQL and the only commits."""
