@@ -1,0 +1,127 @@
+"""The connection pool, sessions and transactions, and where psycopg's errors become the server's.
+
+One request uses one connection. Waiting for a connection, a statement and an idle transaction are all bounded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import psycopg
+from psycopg import errors as pg
+from psycopg.conninfo import make_conninfo
+from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
+
+from fhir_server.errors import Conflict, FhirError, InvalidRequest, TimedOut, Unavailable
+
+Row = tuple[Any, ...]
+
+
+def translate(error: Exception) -> FhirError | None:
+    """Return the server's error for one of psycopg's, or None when it is a defect that must surface as such."""
+    match error:
+        case PoolTimeout() | TooManyRequests() | PoolClosed():
+            return Unavailable("All database connections are busy; try again shortly.")
+        case pg.QueryCanceled():
+            return TimedOut("The database did not finish in the time a request may take.")
+        case pg.SerializationFailure() | pg.DeadlockDetected() | pg.LockNotAvailable() | pg.UniqueViolation():
+            return Conflict("Another request changed the same resource at the same time; try again.")
+        case pg.IdleInTransactionSessionTimeout() | pg.TransactionTimeout():
+            return TimedOut("The transaction took longer than a request may take.")
+        case pg.UntranslatableCharacter() | pg.CharacterNotInRepertoire():
+            return InvalidRequest("The request holds a character that can't be stored.", code="value")
+        case pg.DiskFull() | pg.OutOfMemory() | pg.TooManyConnections() | pg.ReadOnlySqlTransaction():
+            return Unavailable("The database can't take this now; try again later.")
+        case psycopg.OperationalError() | psycopg.InterfaceError():
+            return Unavailable("The database is not reachable; try again shortly.")
+        case psycopg.DataError() if "NUL" in str(error):
+            return InvalidRequest("The request holds a NUL character.", code="value")
+    return None
+
+
+async def _configure(connection: psycopg.AsyncConnection[Row]) -> None:
+    """Let a connection keep the statements of every resource type prepared."""
+    connection.prepared_max = 2000
+
+
+class Session:
+    """One database connection, for the length of a request or transaction."""
+
+    def __init__(self, connection: psycopg.AsyncConnection[Row]) -> None:
+        self._connection = connection
+
+    async def fetch(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
+        """Run a statement and return all its rows."""
+        cursor = self._connection.cursor(binary=True)
+        await cursor.execute(sql.encode(), parameters, prepare=True)
+        return await cursor.fetchall()
+
+    async def execute(self, sql: str, parameters: Sequence[Any] = ()) -> int:
+        """Run a statement and return the number of rows it touched."""
+        cursor = self._connection.cursor(binary=True)
+        await cursor.execute(sql.encode(), parameters, prepare=True)
+        return cursor.rowcount
+
+
+class Database:
+    """A pool of connections to one PostgreSQL database.
+
+    ``statement_timeout``, ``pool_timeout`` and ``idle_timeout`` are in seconds.
+    """
+
+    def __init__(
+        self,
+        dsn: str,
+        *,
+        max_connections: int = 16,
+        statement_timeout: float = 30,
+        pool_timeout: float = 10,
+        idle_timeout: float = 60,
+    ) -> None:
+        options = (
+            f"-c statement_timeout={int(statement_timeout * 1000)} "
+            f"-c idle_in_transaction_session_timeout={int(idle_timeout * 1000)} "
+            f"-c lock_timeout={int(statement_timeout * 500)} -c timezone=UTC"
+        )
+        self._pool: AsyncConnectionPool[psycopg.AsyncConnection[Row]] = AsyncConnectionPool(
+            make_conninfo(dsn, options=options, application_name="praxis"),
+            min_size=1,
+            max_size=max_connections,
+            timeout=pool_timeout,
+            max_idle=300,
+            max_waiting=2000,
+            kwargs={"autocommit": True, "prepare_threshold": 0},
+            configure=_configure,
+            open=False,
+        )
+
+    async def open(self) -> None:
+        """Connect; raises Unavailable when the database does not answer."""
+        try:
+            await self._pool.open(wait=True, timeout=15)
+        except Exception as error:
+            raise (translate(error) or error) from error
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._pool.close()
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[Session]:
+        """Lend a connection on which each statement commits by itself."""
+        try:
+            async with self._pool.connection() as connection:
+                yield Session(connection)
+        except FhirError:
+            raise
+        except Exception as error:
+            raise (translate(error) or error) from error
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Session]:
+        """Lend a connection inside one transaction: committed at the end, rolled back on any exception."""
+        async with self.session() as session:
+            async with session._connection.transaction():  # noqa: SLF001
+                yield session
