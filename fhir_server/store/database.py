@@ -54,15 +54,19 @@ class Session:
 
     async def fetch(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
         """Run a statement and return all its rows."""
-        cursor = self._connection.cursor(binary=True)
-        await cursor.execute(sql.encode(), parameters, prepare=True)
-        return await cursor.fetchall()
+        return await (await self._run(sql, parameters)).fetchall()
 
     async def execute(self, sql: str, parameters: Sequence[Any] = ()) -> int:
         """Run a statement and return the number of rows it touched."""
+        return (await self._run(sql, parameters)).rowcount
+
+    async def _run(self, sql: str, parameters: Sequence[Any]) -> psycopg.AsyncCursor[Row]:
         cursor = self._connection.cursor(binary=True)
-        await cursor.execute(sql.encode(), parameters, prepare=True)
-        return cursor.rowcount
+        try:
+            await cursor.execute(sql.encode(), parameters, prepare=True)
+        except psycopg.Error as error:
+            raise (translate(error) or error) from error
+        return cursor
 
 
 class Database:

@@ -26,7 +26,7 @@ Method = Literal["C", "U", "D"]
 class Change:
     """One resource to write.
 
-    ``expected_version`` is the version it replaces, or None when it must not exist yet. ``content`` is None for a deletion.
+    ``expected_version`` is the version it replaces, or None when it must not exist yet; it ``revives`` a deleted one. ``content`` is None for a deletion.
     ``key`` is the row's immutable key (a fresh one for a new resource).
     """
 
@@ -39,6 +39,7 @@ class Change:
     content: bytes | None
     entries: IndexEntries
     expected_version: int | None = None
+    revives: bool = False
 
 
 _STRINGS = """INSERT INTO string_index (tenant, parameter, key, value)

@@ -1,0 +1,47 @@
+"""What every interaction is given: the database, who calls, and the instant."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from fhir_server.auth.caller import Caller
+from fhir_server.operations.contract import Operation
+from fhir_server.store.database import Database
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Server:
+    """The parts of a running server that interactions share. ``cursor_key`` signs paging cursors."""
+
+    database: Database
+    cursor_key: bytes
+    operations: Mapping[str, Operation]
+    auth: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """One request's surroundings. ``base_url`` has no trailing slash; ``now`` is UTC with millisecond precision."""
+
+    server: Server
+    caller: Caller
+    base_url: str
+    now: datetime
+
+    @property
+    def database(self) -> Database:
+        """The database."""
+        return self.server.database
+
+
+def instant() -> datetime:
+    """Return the current instant in UTC, cut to the milliseconds that FHIR instants carry here."""
+    now = datetime.now(UTC)
+    return now.replace(microsecond=now.microsecond // 1000 * 1000)
+
+
+def format_instant(when: datetime) -> str:
+    """Return a FHIR instant, https://hl7.org/fhir/R4/datatypes.html#instant."""
+    return when.strftime("%Y-%m-%dT%H:%M:%S.") + f"{when.microsecond // 1000:03d}Z"

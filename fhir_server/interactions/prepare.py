@@ -1,0 +1,98 @@
+"""From a checked resource to the change that the store writes: grants, id, meta, index entries, bytes."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from conformance.decode import encode
+from fhir_server.auth.caller import Caller, Interaction
+from fhir_server.errors import Forbidden
+from fhir_server.interactions.context import format_instant
+from fhir_server.search.index import index
+from fhir_server.search.match import matches
+from fhir_server.store.entries import IndexEntries
+from fhir_server.store.keys import next_key
+from fhir_server.store.read import Version
+from fhir_server.store.write import Change
+
+
+def stamp(resource: dict[str, Any], id_: str, version: int, now: datetime) -> dict[str, Any]:
+    """Return the resource with its id, version and time set, keeping what else the client put in ``meta``."""
+    meta = dict(resource.get("meta", ()))
+    for name in ("versionId", "lastUpdated"):
+        meta.pop(name, None)
+        meta.pop("_" + name, None)
+    out = {
+        "resourceType": resource["resourceType"],
+        "id": id_,
+        "meta": {"versionId": str(version), "lastUpdated": format_instant(now), **meta},
+    }
+    for name, value in resource.items():
+        if name not in ("resourceType", "id", "meta", "_id"):
+            out[name] = value
+    return out
+
+
+def require_grant(caller: Caller, interaction: Interaction, resource_type: str) -> None:
+    """Raise Forbidden unless the caller holds some grant for the interaction on the type."""
+    if not caller.grants_for(interaction, resource_type):
+        raise Forbidden(f"{caller.subject} may not {interaction} {resource_type}.")
+
+
+def is_granted(caller: Caller, interaction: Interaction, resource: dict[str, Any]) -> bool:
+    """Tell whether a grant covers this very resource."""
+    grants = caller.grants_for(interaction, resource["resourceType"])
+    return any(
+        not g.criteria or matches(resource["resourceType"], resource, g.criteria, caller.tenant) for g in grants
+    )
+
+
+def has_criteria(caller: Caller, interaction: Interaction, resource_type: str) -> bool:
+    """Tell whether every grant for this is limited to some resources, so that content has to be looked at."""
+    return all(g.criteria for g in caller.grants_for(interaction, resource_type))
+
+
+def require_granted(caller: Caller, interaction: Interaction, resource: dict[str, Any]) -> None:
+    """Raise Forbidden unless a grant covers this very resource."""
+    if not is_granted(caller, interaction, resource):
+        raise Forbidden(f"{caller.subject} may not {interaction} this {resource['resourceType']}.")
+
+
+def prepare_write(
+    caller: Caller, resource: dict[str, Any], id_: str, now: datetime, *, replaces: Version | None, method: str
+) -> Change:
+    """Return the change that creates ``resource`` or replaces a version of it. ``method`` is C or U."""
+    version = replaces.version + 1 if replaces else 1
+    stamped = stamp(resource, id_, version, now)
+    require_granted(caller, "update" if method == "U" else "create", stamped)
+    resource_type = resource["resourceType"]
+    return Change(
+        resource_type=resource_type,
+        id=id_,
+        key=replaces.key if replaces and replaces.key is not None else next_key(),
+        version=version,
+        last_updated=now,
+        method="C" if method == "C" else "U",
+        content=encode(stamped),
+        entries=index(resource_type, stamped, caller.tenant),
+        expected_version=replaces.version if replaces else None,
+        revives=replaces is not None and replaces.content is None,
+    )
+
+
+def prepare_delete(resource_type: str, current: Version, now: datetime) -> Change:
+    """Return the change that marks a resource deleted."""
+    if current.key is None:
+        raise ValueError("only a current version can be deleted")
+    return Change(
+        resource_type=resource_type,
+        id=current.id,
+        key=current.key,
+        version=current.version + 1,
+        last_updated=now,
+        method="D",
+        content=None,
+        entries=IndexEntries(),
+        expected_version=current.version,
+    )

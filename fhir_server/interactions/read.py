@@ -1,0 +1,39 @@
+"""read, https://hl7.org/fhir/R4/http.html#read and #cread (conditional read)."""
+
+from __future__ import annotations
+
+from fhir_server.errors import Gone, NotFound
+from fhir_server.interactions import conditions
+from fhir_server.interactions.context import Context
+from fhir_server.interactions.prepare import require_grant
+from fhir_server.interactions.request import Answer, Request
+from fhir_server.store.database import Session
+from fhir_server.store.read import Version, read
+
+
+def answer_version(context: Context, request: Request, found: Version | None) -> Answer:
+    """Answer with a stored version: 200, 304, 404 or 410."""
+    resource_type, id_ = str(request.target.resource_type), str(request.target.id)
+    if found is None:
+        raise NotFound(f"{resource_type}/{id_} is not known.")
+    if found.content is None:
+        raise Gone(f"{resource_type}/{id_} was deleted.")
+    if not conditions.is_visible(context.caller, resource_type, found.content):
+        # Whether it exists is not the caller's business.
+        raise NotFound(f"{resource_type}/{id_} is not known.")
+    unchanged = conditions.is_unchanged(request.conditions, found)
+    return Answer(
+        304 if unchanged else 200,
+        None if unchanged else found.content,
+        resource_type,
+        id_,
+        found.version,
+        found.last_updated,
+    )
+
+
+async def run(context: Context, session: Session, request: Request) -> Answer:
+    """Return the current version."""
+    resource_type, id_ = str(request.target.resource_type), str(request.target.id)
+    require_grant(context.caller, "read", resource_type)
+    return answer_version(context, request, await read(session, context.caller.tenant, resource_type, id_))
