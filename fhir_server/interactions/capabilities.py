@@ -7,7 +7,7 @@ from importlib.metadata import version
 
 from conformance.capability import capability_statement
 from conformance.decode import encode
-from fhir_server.interactions.context import Context, Server
+from fhir_server.interactions.context import Context, Server, format_instant
 from fhir_server.interactions.request import Answer
 from fhir_server.search.registry import described_parameters
 
@@ -21,6 +21,7 @@ def _statement(server: Server, base_url: str) -> bytes:
             search_parameters=described_parameters(),
             operations=[o.definition for o in server.operations.values()],
             auth=server.auth,
+            date=format_instant(server.started),
         )
     )
 

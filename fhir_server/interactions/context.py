@@ -18,6 +18,7 @@ class Server:
     database: Database
     cursor_key: bytes
     operations: Mapping[str, Operation]
+    started: datetime
     auth: bool = True
 
 

@@ -68,6 +68,16 @@ CREATE TABLE number_index (
 );
 CREATE INDEX number_index_value ON number_index (tenant, parameter, value, key);
 CREATE INDEX number_index_key ON number_index (tenant, key, parameter, value);
+
+CREATE TABLE access_token (
+  tenant integer NOT NULL,
+  digest bytea NOT NULL,
+  subject text NOT NULL,
+  created_at timestamptz NOT NULL,
+  expires_at timestamptz,
+  revoked_at timestamptz,
+  PRIMARY KEY (tenant, digest)
+);
 """
 
 
@@ -84,4 +94,4 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Drop everything."""
-    op.execute("DROP TABLE resource, resource_history, string_index, date_index, number_index")
+    op.execute("DROP TABLE resource, resource_history, string_index, date_index, number_index, access_token")

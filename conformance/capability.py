@@ -1,0 +1,92 @@
+"""The CapabilityStatement, https://hl7.org/fhir/R4/capabilitystatement.html, from what the server says it has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from conformance.definitions import FHIR_VERSION, SearchParameter, resource_types
+
+INTERACTIONS = ("read", "vread", "update", "delete", "history-instance", "create", "search-type")
+
+
+def _operation(definition: Mapping[str, Any], base_url: str) -> dict[str, Any]:
+    url = definition.get("url") or f"{base_url}/OperationDefinition/{definition['id']}"
+    return {"name": definition["code"], "definition": url}
+
+
+def _resource(
+    name: str,
+    parameters: Sequence[SearchParameter],
+    reverse: Sequence[str],
+    operations: Sequence[Mapping[str, Any]],
+    base_url: str,
+) -> dict[str, Any]:
+    out: dict[str, Any] = {
+        "type": name,
+        "profile": f"http://hl7.org/fhir/StructureDefinition/{name}",
+        "interaction": [{"code": code} for code in INTERACTIONS],
+        "versioning": "versioned-update",
+        "readHistory": True,
+        "updateCreate": True,
+        "conditionalCreate": True,
+        "conditionalRead": "full-support",
+        "conditionalUpdate": True,
+        "conditionalDelete": "single",
+        "referencePolicy": ["literal", "logical", "local"],
+        "searchInclude": [f"{name}:{p.code}" for p in parameters if p.type == "reference"],
+        "searchRevInclude": list(reverse),
+        "searchParam": [
+            {"name": p.code, "definition": p.url, "type": p.type, "documentation": p.description or p.code}
+            for p in parameters
+        ],
+    }
+    own = [_operation(o, base_url) for o in operations if (o["type"] or o["instance"]) and name in o.get("resource", ())]
+    if own:
+        out["operation"] = own
+    return {key: value for key, value in out.items() if value != []}
+
+
+def capability_statement(
+    *,
+    base_url: str,
+    software_version: str,
+    search_parameters: Mapping[str, Sequence[SearchParameter]],
+    operations: Sequence[Mapping[str, Any]],
+    auth: bool,
+    date: str,
+) -> dict[str, Any]:
+    """Return the CapabilityStatement resource. ``search_parameters`` maps each resource type to the ones that work on it."""
+    reverse: dict[str, list[str]] = {name: [] for name in resource_types()}
+    for source, parameters in search_parameters.items():
+        for parameter in parameters:
+            if parameter.type == "reference":
+                for target in parameter.target:
+                    if target in reverse:
+                        reverse[target].append(f"{source}:{parameter.code}")
+    rest: dict[str, Any] = {
+        "mode": "server",
+        "security": {
+            "cors": False,
+            "description": "Bearer tokens (RFC 6750)." if auth else "Authentication is off: loopback only, for trying out.",
+        },
+        "resource": [
+            _resource(name, search_parameters.get(name, ()), sorted(reverse[name]), operations, base_url)
+            for name in resource_types()
+        ],
+        "interaction": [{"code": "transaction"}, {"code": "batch"}],
+    }
+    system = [_operation(o, base_url) for o in operations if o["system"]]
+    if system:
+        rest["operation"] = system
+    return {
+        "resourceType": "CapabilityStatement",
+        "status": "active",
+        "date": date,
+        "kind": "instance",
+        "software": {"name": "Praxis", "version": software_version},
+        "implementation": {"description": "Praxis FHIR server", "url": base_url},
+        "fhirVersion": FHIR_VERSION,
+        "format": ["application/fhir+json", "json"],
+        "rest": [rest],
+    }

@@ -1,0 +1,1 @@
+"""FHIR over HTTP: the only code that knows HTTP."""

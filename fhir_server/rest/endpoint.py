@@ -1,0 +1,132 @@
+"""The FHIR endpoint: one ASGI application below the FHIR base, https://hl7.org/fhir/R4/http.html.
+
+A request's life: target → caller → body → interaction → response. Plain ASGI, without a framework's per-request cost; what is
+offered is described by the CapabilityStatement, not by function signatures.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fhir_server.auth.authenticate import Authenticate
+from fhir_server.errors import InvalidRequest
+from fhir_server.interactions.context import Context, Server, instant
+from fhir_server.interactions.request import Conditions, Request, Target, parse_query, parse_target
+from fhir_server.interactions.run import run
+from fhir_server.rest import negotiation
+from fhir_server.rest.body import ClientLeft, Receive, read_body
+from fhir_server.rest.errors import as_fhir_error
+from fhir_server.rest.respond import Response, Send, pretty, respond, respond_error, send_response
+
+Scope = dict[str, Any]
+BODY_METHODS = frozenset(("POST", "PUT", "PATCH"))
+MAX_PATH = 8_000
+
+
+def _headers(scope: Scope) -> dict[str, str]:
+    """Return the headers by lower-case name; repeated ones are joined as HTTP says."""
+    out: dict[str, str] = {}
+    for name, value in scope["headers"]:
+        key = name.decode("latin-1")
+        text = value.decode("latin-1")
+        out[key] = f"{out[key]},{text}" if key in out else text
+    return out
+
+
+class FhirEndpoint:
+    """The ASGI application that answers below ``base_path`` (``/fhir``)."""
+
+    def __init__(
+        self, server: Server, authenticate: Authenticate, *, base_path: str, base_url: str | None, max_body: int
+    ) -> None:
+        self._server = server
+        self._authenticate = authenticate
+        self._prefix = base_path.rstrip("/")
+        self._base_url = base_url
+        self._max_body = max_body
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one HTTP request."""
+        headers = _headers(scope)
+        query: list[tuple[str, str]] = []
+        try:
+            query = self._query(scope)
+            response = await self._answer(scope, headers, query, receive)
+        except ClientLeft:
+            return
+        except Exception as error:  # noqa: BLE001 - the edge: everything becomes an OperationOutcome
+            response = respond_error(as_fhir_error(error))
+        if response.body and any(name == "_pretty" and value == "true" for name, value in query):
+            response.body = pretty(response.body)
+        await send_response(
+            send, response, accept_encoding=headers.get("accept-encoding", ""), head=scope["method"] == "HEAD"
+        )
+
+    def _query(self, scope: Scope) -> list[tuple[str, str]]:
+        raw = scope["query_string"]
+        if not raw:
+            return []
+        try:
+            return parse_query(raw.decode("ascii"))
+        except UnicodeDecodeError as error:
+            raise InvalidRequest("The query string must be percent-encoded.", code="value") from error
+
+    def _url(self, scope: Scope, headers: dict[str, str]) -> str:
+        if self._base_url is not None:
+            return self._base_url
+        host = headers.get("host") or "{}:{}".format(*scope["server"])
+        return f"{scope['scheme']}://{host}{self._prefix}"
+
+    async def _answer(
+        self, scope: Scope, headers: dict[str, str], query: list[tuple[str, str]], receive: Receive
+    ) -> Response:
+        method: str = scope["method"]
+        path: str = scope["raw_path"].decode("latin-1") if "raw_path" in scope else scope["path"]
+        path = path.partition("?")[0]
+        if len(path) > MAX_PATH:
+            raise InvalidRequest("The path is too long.", code="too-long")
+        target = parse_target(method, path[len(self._prefix) :].lstrip("/"), query)
+        if not (query and negotiation.check_format(query)) and "accept" in headers:
+            negotiation.check_accept(headers["accept"])
+        preferences = negotiation.parse_prefer(headers.get("prefer", ""))
+        # The CapabilityStatement is how a client finds out how to log in, so it needs no credential.
+        public = target.code == "capabilities"
+        caller = await self._authenticate.anyone() if public else await self._authenticate(headers.get("authorization"))
+        body = await read_body(receive, headers, self._max_body) if method in BODY_METHODS else None
+        request = self._request(target, headers, body, preferences)
+        base_url = self._url(scope, headers)
+        context = Context(self._server, caller, base_url, instant())
+        representation = preferences.explicit and preferences.returns == "representation"
+        answer = await run(context, request, representation=representation)
+        return respond(answer, target.code, preferences, base_url)
+
+    def _request(
+        self, target: Target, headers: dict[str, str], body: bytes | None, preferences: negotiation.Preferences
+    ) -> Request:
+        if body:
+            content_type = headers.get("content-type", "")
+            if target.code == "search-type":
+                target = self._form_search(target, content_type, body)
+                body = None
+            else:
+                negotiation.check_content_type(content_type)
+        return Request(
+            target,
+            Conditions(
+                if_match=headers.get("if-match"),
+                if_none_match=headers.get("if-none-match"),
+                if_modified_since=headers.get("if-modified-since"),
+                if_none_exist=headers.get("if-none-exist"),
+            ),
+            body=body,
+            strict=preferences.strict,
+        )
+
+    def _form_search(self, target: Target, content_type: str, body: bytes) -> Target:
+        if negotiation.media_type(content_type) != negotiation.FORM:
+            raise InvalidRequest(f"A search by POST carries its parameters as {negotiation.FORM}.", code="structure")
+        try:
+            form = body.decode("ascii")
+        except UnicodeDecodeError as error:
+            raise InvalidRequest("The form must be percent-encoded.", code="value") from error
+        return Target(target.code, target.resource_type, query=[*target.query, *parse_query(form)])
