@@ -69,6 +69,13 @@ CREATE TABLE number_index (
 CREATE INDEX number_index_value ON number_index (tenant, parameter, value, key);
 CREATE INDEX number_index_key ON number_index (tenant, key, parameter, value);
 
+CREATE TABLE secret (
+  tenant integer NOT NULL,
+  name text NOT NULL,
+  value bytea NOT NULL,
+  PRIMARY KEY (tenant, name)
+);
+
 CREATE TABLE access_token (
   tenant integer NOT NULL,
   digest bytea NOT NULL,
@@ -94,4 +101,4 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Drop everything."""
-    op.execute("DROP TABLE resource, resource_history, string_index, date_index, number_index, access_token")
+    op.execute("DROP TABLE resource, resource_history, string_index, date_index, number_index, secret, access_token")
