@@ -49,7 +49,7 @@ async def open_server(settings: Settings, dsn: str) -> AsyncIterator[Server]:
         yield Server(
             database=database,
             cursor_key=cursor_key,
-            operations=register(ai.operations()),
+            operations=register(()),
             started=instant(),
             auth=settings.auth,
         )

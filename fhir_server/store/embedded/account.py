@@ -52,27 +52,28 @@ def current_account() -> Account:
 def choose_server_account(cluster: Path) -> Account:
     """Return the account the server over the data directory `cluster` runs under.
 
-    That is this process's own unless it is root's. For root it is the owner of an existing cluster, or else an id
-    without an owner. Raises DataDirectoryUnusable when the cluster belongs to someone this process cannot act as.
+    That is this process's own unless it is root's. For root it is the owner of an existing cluster or of the directory
+    prepared for it, or else, when that is root too, an id that no user has. Raises DataDirectoryUnusable when the
+    cluster belongs to someone this process cannot act as.
     """
     mine = current_account()
-    exists = cluster.is_dir() and any(cluster.iterdir())
-    owner = cluster.stat() if exists else None
     if mine.uid != 0:
-        if owner is not None and owner.st_uid != mine.uid:
+        if cluster.exists() and (owner := cluster.stat().st_uid) != mine.uid:
             raise DataDirectoryUnusable(
-                f"{cluster} belongs to user id {owner.st_uid}, this process runs as {mine.uid}: "
+                f"{cluster} belongs to user id {owner}, this process runs as {mine.uid}: "
                 "start Praxis as that user or as root"
             )
         return mine
-    if owner is None:
-        return _unassigned_account()
-    if owner.st_uid == 0:
-        free = _unassigned_account()
+    is_filled = cluster.is_dir() and any(cluster.iterdir())
+    place = cluster if is_filled else cluster.parent
+    if place.exists() and (status := place.stat()).st_uid != 0:
+        return Account(status.st_uid, status.st_gid)
+    free = _unassigned_account()
+    if is_filled:
         raise DataDirectoryUnusable(
             f"{cluster} belongs to root, as whom PostgreSQL does not run: `chown -R {free.uid}:{free.gid} {cluster}`"
         )
-    return Account(owner.st_uid, owner.st_gid)
+    return free
 
 
 def choose_initdb_account(server: Account) -> Account:

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
@@ -17,11 +17,19 @@ from typing import IO, cast
 import psycopg
 from psycopg import conninfo, sql
 
+from fhir_server.store.embedded.cluster import sync_path
 from fhir_server.store.embedded.errors import EmbeddedPostgresError, PostgresNotInstalled
 from fhir_server.store.embedded.installation import Installation, find_installations, read_version
 
 _CHUNK = 1 << 20
-_USER_SCHEMAS = "nspname <> 'information_schema' AND nspname !~ '^pg_'"
+_LIST_SCHEMAS = (
+    "SELECT quote_ident(nspname) FROM pg_namespace"
+    " WHERE nspname <> 'information_schema' AND nspname !~ '^pg_' ORDER BY 1"
+)
+_COUNT_TABLES = (
+    "SELECT count(*) FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace"
+    " WHERE relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND nspname <> 'information_schema' AND nspname !~ '^pg_'"
+)
 _RESET_PUBLIC = (
     "CREATE SCHEMA public; ALTER SCHEMA public OWNER TO pg_database_owner; GRANT USAGE ON SCHEMA public TO PUBLIC;\n"
 )
@@ -54,6 +62,7 @@ def backup(dsn: str, file: Path) -> None:
             _run(installation, dsn, "pg_dump", "--format=custom", "--no-password", f"--file={partial}")
             _run(installation, dsn, "pg_restore", "--list", str(partial), connect=False)
             partial.replace(file)
+            sync_path(file.absolute().parent)
         finally:
             partial.unlink(missing_ok=True)
 
@@ -136,11 +145,8 @@ def _find_checksum_failures(connection: psycopg.Connection) -> Iterator[Finding]
 def _describe_content(dsn: str) -> tuple[list[str], int]:
     """Return the schemas in the database, quoted, and the number of tables, views and sequences in them."""
     with psycopg.connect(dsn) as connection:
-        schemas = connection.execute(f"SELECT quote_ident(nspname) FROM pg_namespace WHERE {_USER_SCHEMAS}")  # noqa:
-        S608 tables = connection.execute(
-            "SELECT count(*) FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace"  # noqa: S608 (a constant)
-            f" WHERE relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND {_USER_SCHEMAS}"
-        ).fetchone()
+        schemas = connection.execute(_LIST_SCHEMAS)
+        tables = connection.execute(_COUNT_TABLES).fetchone()
         return [name for (name,) in schemas], tables[0] if tables else 0
 
 
@@ -156,9 +162,8 @@ def _load(installation: Installation, dsn: str, file: Path, prelude: str) -> Non
     with tempfile.TemporaryFile() as complaints, tempfile.TemporaryFile() as refusals:
         # Programs of the installation found above, without a shell.
         with (
-            subprocess.Popen(reader, stdout=subprocess.PIPE, stderr=complaints, env=_plain_environment()) as source,  #
-            noqa: S603 subprocess.Popen(writer, stdin=subprocess.PIPE, stderr=refusals, env=environment) as sink,  #
-            noqa: S603
+            subprocess.Popen(reader, stdout=subprocess.PIPE, stderr=complaints, env=_plain_environment()) as source,  # noqa: S603
+            subprocess.Popen(writer, stdin=subprocess.PIPE, stderr=refusals, env=environment) as sink,  # noqa: S603
         ):
             _feed(source, sink, prelude)
         if sink.returncode != 0:
@@ -178,6 +183,8 @@ def _feed(source: "subprocess.Popen[bytes]", sink: "subprocess.Popen[bytes]", pr
         statements.close()
     except BrokenPipeError:
         source.kill()  # psql has stopped at an error, which it reports itself
+        with suppress(BrokenPipeError):
+            statements.close()
     except BaseException:
         sink.kill()
         source.kill()
@@ -228,16 +235,13 @@ def _find_tools(major: int) -> Installation:
 
     It must be the same, because newer programs write statements that an older server does not know.
     """
-    on_path = shutil.which("pg_dump")
-    candidates = []
-    if on_path:
+    candidates: list[Installation] = []
+    if on_path := shutil.which("pg_dump"):
         # Debian's /usr/bin/pg_dump is a link to a script that looks beside itself, so the link is not followed.
-        candidates.append(Installation(Path(on_path).parent.parent, read_version(Path(on_path))))
-    try:
+        with suppress(PostgresNotInstalled):
+            candidates.append(Installation(Path(on_path).parent.parent, read_version(Path(on_path))))
+    with suppress(PostgresNotInstalled):
         candidates += find_installations()
-    except PostgresNotInstalled:
-        if not candidates:
-            raise
     for candidate in candidates:
         programs = map(candidate.program, ("pg_dump", "pg_restore", "psql"))
         if candidate.major == major and all(program.exists() for program in programs):

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from fhir_server.store.embedded import launch
@@ -97,9 +98,9 @@ def _create_cluster(cluster: Path, installation: Installation, account: Account)
         (scratch / "pg_hba.conf").write_text(_ACCESS_RULES)
         if os.geteuid() == 0:
             take_ownership(scratch, account)
-        _sync_path(scratch / "pg_hba.conf")
+        sync_path(scratch / "pg_hba.conf")
         scratch.rename(cluster)
-        _sync_path(cluster.parent)
+        sync_path(cluster.parent)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
@@ -119,7 +120,7 @@ def _run_initdb(directory: Path, installation: Installation, account: Account) -
         raise PostgresStartFailed(f"cannot create {directory.parent}: {reason[0]}")
 
 
-def _sync_path(path: Path) -> None:
+def sync_path(path: Path) -> None:
     """Write a file or the entries of a directory through to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -128,7 +129,7 @@ def _sync_path(path: Path) -> None:
         os.close(descriptor)
 
 
-def provide_socket_dir(data_dir: Path, account: Account) -> Path:
+def provide_socket_dir(data_dir: Path, cluster_name: str, account: Account) -> Path:
     """Return an empty directory for the server's socket that only `account` (and root) can enter.
 
     It lies in `data_dir`, or in the directory for temporary files when the path would be too long for a socket address
@@ -139,7 +140,7 @@ def provide_socket_dir(data_dir: Path, account: Account) -> Path:
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir(mode=0o700)
     else:
-        place = Path(tempfile.mkdtemp(prefix="praxis-")).resolve()
+        place = _make_temporary_dir(cluster_name, account)
         if not _fits_socket_address(place) or account.first_closed_directory(place.parent):
             place.rmdir()
             raise EmbeddedPostgresError(
@@ -148,6 +149,19 @@ def provide_socket_dir(data_dir: Path, account: Account) -> Path:
     if os.geteuid() == 0:
         os.chown(place, account.uid, account.gid)
     return place
+
+
+def _make_temporary_dir(name: str, account: Account) -> Path:
+    """Return a new private directory among the temporary files: `name`, so that none pile up, or else a random one."""
+    place = Path(tempfile.gettempdir()).resolve() / name
+    with suppress(FileNotFoundError):
+        if place.lstat().st_uid == account.uid:
+            shutil.rmtree(place)
+    with suppress(FileExistsError):
+        place.mkdir(mode=0o700)
+        return place
+    # Someone else has taken the name.
+    return Path(tempfile.mkdtemp(prefix="praxis-")).resolve()
 
 
 def _fits_socket_address(directory: Path) -> bool:

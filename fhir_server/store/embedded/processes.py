@@ -4,6 +4,7 @@ A process id in a file proves nothing, since ids are used again; a process count
 works in this very data directory. https://www.postgresql.org/docs/18/server-shutdown.html
 """
 
+import hashlib
 import logging
 import os
 import shutil
@@ -36,7 +37,7 @@ class PidFile:
 def read_pid_file(cluster: Path) -> PidFile | None:
     """Return what `postmaster.pid` says; None when it is absent or not completely written."""
     try:
-        lines = (cluster / "postmaster.pid").read_text().splitlines()
+        lines = (cluster / "postmaster.pid").read_text(encoding="utf-8", errors="replace").splitlines()
     except FileNotFoundError:
         return None
     with suppress(ValueError, IndexError):
@@ -45,13 +46,18 @@ def read_pid_file(cluster: Path) -> PidFile | None:
     return None
 
 
-def find_processes(cluster: Path, cluster_name: str) -> set[int]:
+def name_cluster(cluster: Path) -> str:
+    """Return the name for the server over the data directory `cluster` to bear, which tells it from any other."""
+    return f"praxis-{hashlib.sha256(os.fsencode(cluster)).hexdigest()[:12]}"
+
+
+def find_processes(cluster: Path) -> set[int]:
     """Return the ids of the running PostgreSQL processes that serve the data directory `cluster`.
 
-    Recognised by their working directory where it may be read, else by the path in the server's arguments or by
-    `cluster_name`, which a server shows in the process title of its workers.
+    Recognised by their working directory where it may be read (in a container root may not), else by the path in the
+    server's arguments or by the cluster's name, which a server shows in the process titles of its workers.
     """
-    found = set()
+    found, cluster_name = set(), name_cluster(cluster)
     for pid, command in _list_commands():
         is_postgres = command.startswith("postgres") or "/postgres -D " in command
         if is_postgres and (_works_in(pid, cluster) or cluster_name in command or f"-D {cluster} " in f"{command} "):
@@ -59,21 +65,21 @@ def find_processes(cluster: Path, cluster_name: str) -> set[int]:
     return found
 
 
-def end_leftovers(cluster: Path, cluster_name: str) -> None:
+def end_leftovers(cluster: Path) -> None:
     """End every server process on `cluster`, gently at first, and clear a pid file that would bar the next start.
 
     The caller holds the lock on the data directory, so whatever still runs there has lost its supervisor. Raises
     EmbeddedPostgresError when something cannot be ended.
     """
-    running = find_processes(cluster, cluster_name)
+    running = find_processes(cluster)
     recorded = read_pid_file(cluster)
     if recorded and recorded.pid in running:
         _log.warning("ending process %d, a PostgreSQL left over on %s", recorded.pid, cluster)
         end_server(recorded.pid, lambda timeout: _wait_until_gone({recorded.pid}, timeout))
-        running = find_processes(cluster, cluster_name)
+        running = find_processes(cluster)
     # Workers notice the death of their server once they next wait for something; those that compute do not wait.
     if running and not _wait_until_gone(running, _WORKER_EXIT_TIMEOUT):
-        for pid in (running := find_processes(cluster, cluster_name)):
+        for pid in (running := find_processes(cluster)):
             _send(pid, signal.SIGKILL)
         if not _wait_until_gone(running, IMMEDIATE_SHUTDOWN_TIMEOUT):
             raise EmbeddedPostgresError(f"processes {sorted(running)} still use {cluster} and cannot be ended")
@@ -138,14 +144,14 @@ def _list_commands() -> Iterator[tuple[int, str]]:
         for entry in _PROC.iterdir():
             if entry.name.isdigit():
                 with suppress(OSError):
-                    arguments = (entry / "cmdline").read_bytes().decode(errors="replace").rstrip("\0").split("\0")
-                    yield int(entry.name), " ".join(arguments)
+                    command = (entry / "cmdline").read_bytes().decode(errors="replace")
+                    yield int(entry.name), command.rstrip("\0").replace("\0", " ")
         return
     ps = shutil.which("ps", path="/bin:/usr/bin")
     if ps:
         # The system's own ps, with fixed arguments.
-        command = [ps, "-axww", "-o", "pid=,command="]
-        listing = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
+        arguments = [ps, "-axww", "-o", "pid=,command="]
+        listing = subprocess.run(arguments, capture_output=True, text=True, check=True)  # noqa: S603
         for line in listing.stdout.splitlines():
             pid, _, command = line.strip().partition(" ")
             yield int(pid), command.strip()

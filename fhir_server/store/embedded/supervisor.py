@@ -5,9 +5,7 @@ else. https://www.postgresql.org/docs/18/server-start.html
 """
 
 import asyncio
-import hashlib
 import logging
-import os
 import shutil
 import signal
 import subprocess
@@ -17,7 +15,7 @@ from concurrent.futures import Future
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Event, Lock, Thread
+from threading import Event, Lock, RLock, Thread
 from types import TracebackType
 from typing import Literal, Self
 from urllib.parse import quote
@@ -38,7 +36,7 @@ from fhir_server.store.embedded.configuration import compose_settings
 from fhir_server.store.embedded.errors import EmbeddedPostgresError, PostgresStartFailed
 from fhir_server.store.embedded.installation import find_installations, provide_installation
 from fhir_server.store.embedded.lock import DirectoryLock
-from fhir_server.store.embedded.processes import POLL_INTERVAL, end_leftovers, end_server, read_pid_file
+from fhir_server.store.embedded.processes import POLL_INTERVAL, end_leftovers, end_server, name_cluster, read_pid_file
 from fhir_server.store.embedded.server_log import ServerLog
 
 _log = logging.getLogger(__name__)
@@ -61,7 +59,7 @@ class Change:
 
 
 class EmbeddedPostgres:
-    """A PostgreSQL server over `data_dir`, for as long as it is entered as a context manager, or from start() to stop().
+    """A PostgreSQL server over `data_dir`, for as long as this is entered as a context manager, or start() to stop().
 
     `data_dir` is created when missing; the database itself lies in `data_dir/postgres`. `settings` are PostgreSQL
     settings that override the defaults, save those that durability and access rest on (ValueError). The server is
@@ -70,14 +68,16 @@ class EmbeddedPostgres:
     """
 
     def __init__(self, data_dir: Path, *, settings: Mapping[str, str] | None = None) -> None:
-        self.data_dir = data_dir.expanduser().absolute()
+        self.data_dir = data_dir.expanduser().resolve()
         self._settings = dict(settings or {})
         compose_settings(self.data_dir, "", self._settings)
         self._held = ExitStack()
-        self._stop_lock = Lock()
+        # Re-entrant, because a signal handler may call stop() in the middle of stop().
+        self._stop_lock = RLock()
         self._stopping = Event()
         self._wake = Event()
         self._thread: Thread | None = None
+        self._condition_lock = Lock()
         self._condition = Change("stopped")
         self._listeners: list[Callable[[Change], None]] = []
         self._dsn = ""
@@ -121,7 +121,10 @@ class EmbeddedPostgres:
             raise
 
     def stop(self) -> None:
-        """Shut the server down and release the directory. Does nothing the second time."""
+        """Shut the server down and release the directory; does nothing the second time.
+
+        Takes milliseconds as a rule and up to half a minute at worst, so asynchronous code calls it in a thread.
+        """
         self._stopping.set()
         self._wake.set()
         with self._stop_lock:
@@ -149,34 +152,32 @@ class EmbeddedPostgres:
             with suppress(RuntimeError):  # the loop has closed: nobody listens any more
                 loop.call_soon_threadsafe(changes.put_nowait, change)
 
-        self._listeners.append(deliver)
-        try:
+        with self._condition_lock:
+            self._listeners.append(deliver)
             change = self._condition
+        try:
             yield change
             while change.state != "stopped":
                 change = await changes.get()
                 yield change
         finally:
-            self._listeners.remove(deliver)
+            with self._condition_lock:
+                self._listeners.remove(deliver)
 
     def _prepare(self) -> list[str]:
         """Take the directory and bring it into shape; return the command that starts the server."""
-        cluster = self.data_dir / "postgres"
-        account = choose_server_account(cluster)
-        create_data_dir(self.data_dir, account)
-        # Only now, because the parents of a missing directory may be reached through links.
-        self.data_dir = self.data_dir.resolve()
         self._cluster = (self.data_dir / "postgres").resolve()
+        account = choose_server_account(self._cluster)
+        create_data_dir(self.data_dir, account)
         self._held.callback(DirectoryLock(self.data_dir).release)
-        self._cluster_name = f"praxis-{hashlib.sha256(os.fsencode(self._cluster)).hexdigest()[:12]}"
-        end_leftovers(self._cluster, self._cluster_name)
+        end_leftovers(self._cluster)
         installation = provide_installation(find_installations()[0], account, self.data_dir)
         open_cluster(self._cluster, installation, account)
-        self._socket_dir = provide_socket_dir(self.data_dir, account)
+        self._socket_dir = provide_socket_dir(self.data_dir, name_cluster(self._cluster), account)
         self._held.callback(shutil.rmtree, self._socket_dir, ignore_errors=True)
         self._server_log = ServerLog(self.data_dir / "postgres.log")
         self._dsn = self._dsn_of(DATABASE)
-        settings = compose_settings(self._socket_dir, self._cluster_name, self._settings)
+        settings = compose_settings(self._socket_dir, name_cluster(self._cluster), self._settings)
         arguments = ["-D", str(self._cluster), *(part for item in settings.items() for part in ("-c", "=".join(item)))]
         return launch_command(installation.program("postgres"), arguments, account, signal.SIGINT)
 
@@ -185,16 +186,17 @@ class EmbeddedPostgres:
         return f"postgresql://{SUPERUSER}@/{database}?host={quote(str(self._socket_dir), safe='')}&port=5432"
 
     def _supervise(self, command: list[str], first: "Future[None]") -> None:
-        """Launch the server, and again whenever it ends, until told to stop; `first` gets the first launch's outcome."""
+        """Launch the server, and again whenever it ends, until told to stop; `first` gets the first outcome."""
         delay = _FIRST_DELAY
         while not self._stopping.is_set():
             try:
                 started = self._serve(command, first)
-            except (EmbeddedPostgresError, OSError) as error:
+            except Exception as error:  # whatever it is, the supervisor goes on
                 if not first.done():
                     first.set_exception(error)
                     break
-                _log.error("PostgreSQL did not restart: %s", error)
+                if not self._stopping.is_set():
+                    _log.error("PostgreSQL did not restart: %s", error)
             else:
                 if time.monotonic() - started > _STABLE_AFTER:
                     delay = _FIRST_DELAY
@@ -209,7 +211,9 @@ class EmbeddedPostgres:
 
     def _serve(self, command: list[str], first: "Future[None]") -> float:
         """Run the server until it ends or is told to; return the `time.monotonic()` at which it was ready."""
-        end_leftovers(self._cluster, self._cluster_name)
+        end_leftovers(self._cluster)
+        for left_over in self._socket_dir.iterdir():
+            left_over.unlink()
         with self._server_log.open() as output:
             # A session of its own keeps a Ctrl-C in the terminal from reaching the server before its clients are done.
             process = subprocess.Popen(  # noqa: S603 (a program of the installation, no shell)
@@ -220,8 +224,9 @@ class EmbeddedPostgres:
                 stderr=output,
                 start_new_session=True,
             )
-        ended = Event() Thread(target=_wait_for_end, args=(process, ended, self._wake), name="embedded-postgres-end",
-        daemon=True).start() try:
+        ended = Event()
+        Thread(target=_wait_for_end, args=(process, ended, self._wake), name="postgres-end", daemon=True).start()
+        try:
             self._wait_until_ready(process, ended)
             started = time.monotonic()
             _log.info("PostgreSQL is ready (process %d, %s)", process.pid, self._cluster)
@@ -234,7 +239,7 @@ class EmbeddedPostgres:
                 end_server(process.pid, ended.wait)
         if not self._stopping.is_set():
             detail = f"PostgreSQL (process {process.pid}) ended unasked, {_describe_end(process.returncode)}"
-            _log.error("%s: %s", detail, self._server_log.last_reason())
+            _log.error("%s, see %s", detail, self._server_log.path)
             self._publish(Change("lost", detail))
         return started
 
@@ -256,13 +261,15 @@ class EmbeddedPostgres:
         while not (ended.is_set() or self._stopping.is_set()):
             self._wake.wait(_LOG_CHECK_INTERVAL)
             self._wake.clear()
-            self._server_log.limit_size()
+            with suppress(OSError):  # a full disk is no reason to take the server down
+                self._server_log.limit_size()
 
     def _publish(self, change: Change) -> None:
         """Record a change and tell those who watch."""
-        self._condition = change
-        for deliver in tuple(self._listeners):
-            deliver(change)
+        with self._condition_lock:
+            self._condition = change
+            for deliver in self._listeners:
+                deliver(change)
 
 
 def _wait_for_end(process: "subprocess.Popen[bytes]", ended: Event, wake: Event) -> None:

@@ -1,0 +1,51 @@
+"""How a result says that a model made it: a tag, the model as a Device, and a Provenance.
+
+R4's own security labels have no code for machine-made content (``AIAST`` came to v3-ObservationValue later), so the tag
+is ours: system ``urn:praxis:authorship``, code ``ai``. https://hl7.org/fhir/R4/provenance.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from fhir_server.operations.contract import Resource
+
+TAG = {"system": "urn:praxis:authorship", "code": "ai", "display": "Made by an AI model"}
+FACTOR_SYSTEM = "urn:praxis:ai-factor"
+DEVICE_ID = "model"
+_AGENT = {"system": "http://terminology.hl7.org/CodeSystem/provenance-participant-type", "code": "assembler"}
+_ACTIVITY = {"system": "http://terminology.hl7.org/CodeSystem/v3-DataOperation", "code": "CREATE"}
+
+
+def device_of(name: str, version: str, sha256: str) -> Resource:
+    """Return the model as a Device, to be contained: name, version, and the hash of its artifact as identifier."""
+    return {
+        "resourceType": "Device",
+        "id": DEVICE_ID,
+        "identifier": [{"system": "urn:praxis:ai-model-sha256", "value": sha256}],
+        "deviceName": [{"name": name, "type": "model-name"}],
+        "version": [{"value": version}],
+    }
+
+
+def provenance_of(targets: Sequence[str], sources: Sequence[str], device: Resource, now: datetime) -> Resource:
+    """Return the Provenance of ``targets`` (references, also urn:uuid) made by a model from ``sources``."""
+    provenance: dict[str, Any] = {
+        "resourceType": "Provenance",
+        "meta": {"tag": [TAG]},
+        "contained": [device],
+        "target": [{"reference": target} for target in targets],
+        "recorded": instant(now),
+        "activity": {"coding": [_ACTIVITY]},
+        "agent": [{"type": {"coding": [_AGENT]}, "who": {"reference": f"#{DEVICE_ID}"}}],
+    }
+    if sources:
+        provenance["entity"] = [{"role": "source", "what": {"reference": source}} for source in sources]
+    return provenance
+
+
+def instant(moment: datetime) -> str:
+    """Return a FHIR instant in whole milliseconds."""
+    return moment.isoformat(timespec="milliseconds")

@@ -1,0 +1,1 @@
+"""``Encounter/$suggest-codes``: ICD-10-CM codes for a note, with the words that support each."""

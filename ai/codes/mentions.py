@@ -1,0 +1,181 @@
+"""Finding what a note mentions: a spaCy pipeline of tokenizer, sentences, and the code index over their words.
+
+A mention is a span of the text whose words are a term's words in any order, or, where the whole phrase between function
+words is close to a term, that phrase. Of overlapping mentions the one that says most stays. https://spacy.io/api/pipe
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from ai.assertion.context import PLAIN, assertion, read_sentence, section_assertion
+from ai.codes.index import Index, Match
+from ai.codes.words import vocabulary, words_of
+
+if TYPE_CHECKING:
+    from spacy.language import Language
+    from spacy.tokens import Doc, Span
+
+_LONGEST = 8
+_NEAR = 0.72
+_ROOTLESS = 2
+_SHORTEST_NAME = 3
+_BREAK = re.compile(r"^[\s.,;:()\[\]/!?*+=<>|\"]+$")
+_CANDIDATES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """``text[start:end]`` of a note, the codes it may mean (best first), how it is asserted, and its share of idf."""
+
+    start: int
+    end: int
+    matches: tuple[Match, ...]
+    assertion: str
+    weight: float
+    words: int
+
+
+@cache
+def pipeline() -> Language:
+    """Return the shared pipeline: English tokenizer and sentence ends at stops, and at line ends before a new start."""
+    import spacy  # noqa: PLC0415 - a second and 60 MB, for the first call only
+    from spacy.language import Language  # noqa: PLC0415
+
+    if not Language.has_factory("note_sentences"):
+        Language.component("note_sentences", func=_mark_sentences)
+    nlp = spacy.blank("en")
+    nlp.max_length = 2_000_000
+    nlp.add_pipe("note_sentences")
+    return nlp
+
+
+def _mark_sentences(doc: Doc) -> Doc:
+    """Begin a sentence after a stop, or after a line end when the next line begins like one."""
+    begin = True
+    for token in doc:
+        token.is_sent_start = begin
+        begin = token.text in ".?!" or ("\n" in token.text and _starts_anew(doc, token.i + 1))
+    return doc
+
+
+def _starts_anew(doc: Doc, position: int) -> bool:
+    return position < len(doc) and (not doc[position].text[0].islower() or "\n\n" in doc[position - 1].text)
+
+
+def find_mentions(text: str, index: Index) -> list[Mention]:
+    """Return the mentions in a note, in order, not overlapping; offsets are those of Python (code points)."""
+    found: list[Mention] = []
+    section: str | None = None
+    for sentence in pipeline()(text).sents:
+        title = section_assertion(sentence.text) if ":" in sentence.text else None
+        if ":" in sentence.text and _is_title(sentence.text):
+            section = title
+        found += _in_sentence(sentence, section, index)
+    return found
+
+
+def _is_title(sentence: str) -> bool:
+    """Tell a section's title: a few words at the start of a line, up to a colon."""
+    title = sentence.split(":")[0].strip()
+    return bool(title) and len(title.split()) <= 4 and title[0].isupper()  # noqa: PLR2004
+
+
+def _in_sentence(sentence: Span, section: str | None, index: Index) -> Iterator[Mention]:
+    candidates = []
+    for phrase in _phrases(sentence):
+        candidates += _exact(phrase, index)
+        candidates += _near(phrase, index)
+    if not candidates:
+        return
+    read = read_sentence(sentence.text)
+    taken: list[tuple[int, int]] = []
+    chosen = []
+    for weight, start, end, words, matches in sorted(candidates, key=lambda c: (-c[0], c[1])):
+        if all(end <= begin or start >= stop for begin, stop in taken):
+            taken.append((start, end))
+            local = assertion(read, start - sentence.start_char, end - sentence.start_char)
+            said = section if section and local == PLAIN else local
+            chosen.append(Mention(start, end, matches, said, weight, words))
+    yield from sorted(chosen, key=lambda mention: mention.start)
+
+
+Phrase = list[tuple[Any, list[str]]]
+
+
+def _phrases(sentence: Span) -> Iterator[Phrase]:
+    """Yield runs of tokens between punctuation, each with its comparable words."""
+    phrase: Phrase = []
+    for token in sentence:
+        if _BREAK.match(token.text):
+            if phrase:
+                yield phrase
+            phrase = []
+        else:
+            phrase.append((token, words_of(token.text)))
+    if phrase:
+        yield phrase
+
+
+Candidate = tuple[float, int, int, int, tuple[Match, ...]]
+
+
+def _exact(phrase: Phrase, index: Index) -> Iterator[Candidate]:
+    """Yield windows whose words are exactly a term's; a window begins and ends with a word that counts."""
+    generic = vocabulary()["generic"]
+    for first, (token, opening) in enumerate(phrase):
+        if not opening:
+            continue
+        words: list[str] = []
+        for last in range(first, min(first + _LONGEST, len(phrase))):
+            closing = phrase[last][1]
+            words += closing
+            distinct = set(words)
+            if not closing or distinct <= generic or not _names(distinct):
+                continue
+            if index.exact(words):
+                matches = tuple(index.rank(words, _CANDIDATES))
+                exact = tuple(match for match in matches if match.exact)
+                if exact:
+                    end = phrase[last][0].idx + len(phrase[last][0].text)
+                    yield index.weight(sorted(distinct)) + 1.0, token.idx, end, len(distinct), exact
+
+
+def _near(phrase: Phrase, index: Index) -> Iterator[Candidate]:
+    """Yield runs of words that count when the whole run is close to a term though not the same."""
+    for run in _runs(phrase):
+        words = [word for _, own in run for word in own]
+        if not _ROOTLESS <= len(set(words)) <= _LONGEST or not _names(set(words)):
+            continue
+        matches = [match for match in index.rank(words, _CANDIDATES) if match.score >= _NEAR]
+        if matches and not matches[0].exact:
+            start, end = run[0][0].idx, run[-1][0].idx + len(run[-1][0].text)
+            weight = index.weight(sorted(set(words))) * matches[0].score
+            yield weight, start, end, len(set(words)), tuple(matches)
+
+
+def _runs(phrase: Phrase) -> Iterator[Phrase]:
+    run: Phrase = []
+    for token, words in phrase:
+        if words:
+            run.append((token, words))
+            continue
+        if run:
+            yield run
+        run = []
+    if run:
+        yield run
+
+
+def _names(words: set[str]) -> bool:
+    """Tell whether words can name something: digits and single letters alone cannot."""
+    return any(len(word) >= _SHORTEST_NAME and not word.isdigit() for word in words)
+
+
+def spans_of(mentions: Sequence[Mention]) -> list[tuple[int, int]]:
+    """Return the offsets of mentions."""
+    return [(mention.start, mention.end) for mention in mentions]

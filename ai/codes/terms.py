@@ -1,0 +1,134 @@
+"""The terms from which the code index is built, and the script that compiles them: ``python -m ai.codes.terms``.
+
+Sources: the ICD-10-CM tabular list of April 2026 (CDC/NCHS, free to use; read through the MIT-licensed package
+simple-icd-10-cm), and labels of the Disease Ontology with ICD-10-CM cross-references (CC0). The output is two gzipped
+TSV files in ``ai/codes/data``, a small part of what the package holds in memory.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ai.codes.words import DATA, words_of
+from ai.read_resources import UnreadableDataError, read_text
+
+_ASIDE = re.compile(r"\s*[\[(][^\])]*[\])]")
+_BRACKETED = re.compile(r"\[([^\]]+)\]")
+_LENGTH_BEFORE_SEVENTH = 6
+RELEASE = "ICD-10-CM April 2026"
+SYSTEM = "http://hl7.org/fhir/sid/icd-10-cm"
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """Words that name a code. ``source``: title, inclusion (both ICD-10-CM), ontology, or broader (an ontology label
+    under the code of its nearest coded ancestor)."""
+
+    text: str
+    code: str
+    source: str
+
+
+def read_pairs(path: Path) -> list[tuple[str, str, str]]:
+    """Read Disease Ontology rows as (id, label, ICD-10-CM code); raises UnreadableDataError.
+
+    A file with just two columns is read as (label, code); several codes make several rows.
+    """
+    found = []
+    rows = csv.reader(io.StringIO(read_text(path)), delimiter="\t")
+    header = next(rows, [])
+    wide = len(header) > 2  # noqa: PLR2004 - id, label, cross-references
+    for row in rows:
+        if len(row) < len(header):
+            raise UnreadableDataError(f"{path}, line {rows.line_num}: {len(row)} columns, not {len(header)}")
+        identity, label, code = (row[0], row[1], row[2]) if wide else (row[0], row[0], row[1])
+        found += [(identity, label, one.strip().removeprefix("ICD10CM:")) for one in code.split(",") if one.strip()]
+    return found
+
+
+def read_parents(path: Path) -> dict[str, str]:
+    """Read the ontology's label → label of its superclass."""
+    rows = csv.reader(io.StringIO(read_text(path)), delimiter="\t")
+    next(rows, None)
+    return {row[1]: row[2] for row in rows if len(row) > 2 and row[2]}  # noqa: PLR2004
+
+
+def ontology_terms(pairs: Iterable[tuple[str, str, str]], parents: dict[str, str]) -> Iterator[Term]:
+    """Yield a term per coded label, and per uncoded label one with the code of its nearest coded ancestor."""
+    coded: dict[str, str] = {}
+    for _, label, code in pairs:
+        coded.setdefault(label, code)
+        yield Term(label, code, "ontology")
+    for label in parents:
+        above, seen = label, set()
+        while above not in coded and above in parents and above not in seen:
+            seen.add(above)
+            above = parents[above]
+        if above != label and above in coded:
+            yield Term(label, coded[above], "broader")
+
+
+def variants(text: str) -> Iterator[str]:
+    """Yield a title's wordings: as it is, without asides in brackets, and what square brackets hold."""
+    yield text
+    bare = _ASIDE.sub("", text)
+    if bare != text:
+        yield bare
+    yield from (inside for inside in _BRACKETED.findall(text) if len(words_of(inside)) <= 4)  # noqa: PLR2004
+
+
+def read_terms() -> list[Term]:
+    """Return the compiled terms."""
+    lines = gzip.decompress((DATA / "terms.tsv.gz").read_bytes()).decode("utf-8").splitlines()
+    return [Term(*line.split("\t")) for line in lines]
+
+
+def compile_data(pairs: Path, parents: Path) -> None:
+    """Write ``codes.tsv.gz`` and ``terms.tsv.gz`` from the package and the ontology's files."""
+    import simple_icd_10_cm as icd  # type: ignore[import-untyped]  # noqa: PLC0415 - 190 MB, for the build only
+
+    nodes = [code for code in icd.get_all_codes() if not icd.is_chapter_or_block(code) or icd.is_category(code)]
+    nodes = list(dict.fromkeys(nodes))
+    extensions: dict[str, list[tuple[str, str]]] = {}
+    rows, terms = [], []
+    for code in nodes:
+        title = icd.get_description(code)
+        if icd.is_extended_subcategory(code):
+            above = icd.get_parent(code)
+            extensions.setdefault(above, []).append((code[-1], title.removeprefix(f"{icd.get_description(above)}, ")))
+            continue
+        terms += [Term(wording, code, "title") for wording in variants(title)]
+        for note in (*icd.get_inclusion_term(code), *icd.get_includes(code)):
+            terms += [Term(wording, code, "inclusion") for wording in variants(note)]
+        rows.append((code, str(int(icd.is_leaf(code))), title))
+    groups: dict[str, int] = {}
+    lines = []
+    for code, leaf, title in rows:
+        group = json.dumps(extensions[code]) if code in extensions else ""
+        number = str(groups.setdefault(group, len(groups))) if group else ""
+        lines.append("\t".join((code, leaf, title, number)))
+    header = json.dumps([json.loads(group) for group in groups])
+    terms += list(ontology_terms(read_pairs(pairs), read_parents(parents)))
+    known = {row[0] for row in rows}
+    unique = dict.fromkeys(
+        "\t".join((" ".join(t.text.split()), t.code, t.source)) for t in terms if t.code in known and words_of(t.text)
+    )
+    _write(DATA / "codes.tsv.gz", [header, *lines])
+    _write(DATA / "terms.tsv.gz", list(unique))
+
+
+def _write(path: Path, lines: list[str]) -> None:
+    path.write_bytes(gzip.compress("\n".join(lines).encode("utf-8"), 9, mtime=0))
+
+
+if __name__ == "__main__":
+    import sys
+
+    compile_data(Path(sys.argv[1]), Path(sys.argv[2]))

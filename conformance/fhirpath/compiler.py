@@ -1,0 +1,163 @@
+"""Abstract syntax to Python closures for the general engine, https://hl7.org/fhirpath/N1/."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+
+from conformance.definitions import types
+from conformance.fhirpath.errors import FHIRPathError
+from conformance.fhirpath.frame import Expr, Frame
+from conformance.fhirpath.functions import FUNCTIONS
+from conformance.fhirpath.functions.registry import Function
+from conformance.fhirpath.items import Collection, Item, Node, children
+from conformance.fhirpath.model import ancestors, resolve_type
+from conformance.fhirpath.operands import integer
+from conformance.fhirpath.operators import LAZY, STRICT, affirm, negate
+from conformance.fhirpath.parser import parse
+from conformance.fhirpath.quantity import Quantity
+from conformance.fhirpath.syntax import (
+    Binary,
+    Expression,
+    Indexer,
+    Invocation,
+    Literal,
+    Member,
+    Polarity,
+    TypeOperation,
+    Variable,
+    qualified_name,
+)
+
+
+def compile_expression(node: Expression) -> Expr:
+    """Return the closure for ``node``; raises FHIRPathError for unknown functions, types or argument counts."""
+    match node:
+        case Literal(value):
+            return _constant([] if value is None else [value])
+        case Variable(name):
+            return _variable(name)
+        case Member(None, name):
+            return _start(name)
+        case Member(target, name) if target is not None:
+            return _member(compile_expression(target), name)
+        case Invocation():
+            return _call(node)
+        case Indexer(target, index):
+            return _index(compile_expression(target), compile_expression(index))
+        case Polarity(sign, operand):
+            return _unary(negate if sign == "-" else affirm, compile_expression(operand))
+        case TypeOperation(operator, operand, type_name):
+            return _with_types(FUNCTIONS[operator], compile_expression(operand), type_name)
+        case Binary(operator, left, right):
+            return _binary(operator, compile_expression(left), compile_expression(right))
+    raise FHIRPathError(f"cannot compile {node}")
+
+
+@lru_cache(maxsize=8192)
+def compile_text(expression: str) -> Expr:
+    """Return the closure for ``expression``, cached by its text (as values, ``1`` and ``true`` would be equal)."""
+    return compile_expression(parse(expression))
+
+
+def _constant(items: Collection) -> Expr:
+    return lambda _frame: items
+
+
+def _focus(frame: Frame) -> Collection:
+    return frame.focus
+
+
+def _variable(name: str) -> Expr:
+    match name:
+        case "$this":
+            return _focus
+        case "$index":
+            return lambda frame: [] if frame.index is None else [frame.index]
+        case "$total":
+            return lambda frame: frame.total
+    return lambda frame: frame.variable(name)
+
+
+def _step(items: Collection, name: str) -> Collection:
+    found: Collection = []
+    for item in items:
+        if isinstance(item, Node):
+            children(item, name, found)
+        elif isinstance(item, Quantity) and name in {"value", "unit"}:
+            found.append(item.value if name == "value" else item.unit)
+    return found
+
+
+def _member(target: Expr, name: str) -> Expr:
+    return lambda frame: _step(target(frame), name)
+
+
+def _start(name: str) -> Expr:
+    if not name[:1].isupper():
+        return lambda frame: _step(frame.focus, name)
+
+    def start(frame: Frame) -> Collection:
+        found: Collection = []
+        for item in frame.focus:
+            if _is_named(item, name):
+                found.append(item)
+            elif isinstance(item, Node):
+                children(item, name, found)
+        return found
+
+    return start
+
+
+def _is_named(item: Item, name: str) -> bool:
+    """Tell whether a path that starts with ``name`` means ``item`` itself: its type or one it derives from."""
+    if not isinstance(item, Node):
+        return False
+    if item.type_name is not None and name in types():
+        return name in ancestors(item.type_name)
+    return type(item.value) is dict and item.value.get("resourceType") == name
+
+
+def _unary(operation: Callable[[Collection], Collection], operand: Expr) -> Expr:
+    return lambda frame: operation(operand(frame))
+
+
+def _index(target: Expr, index: Expr) -> Expr:
+    def run(frame: Frame) -> Collection:
+        items, at = target(frame), integer(index(frame), "an index")
+        return items[at : at + 1] if at is not None and at >= 0 else []
+
+    return run
+
+
+def _binary(operator: str, left: Expr, right: Expr) -> Expr:
+    if operator in LAZY:
+        return LAZY[operator](left, right)
+    operation = STRICT[operator]
+    return lambda frame: operation(left(frame), right(frame))
+
+
+def _with_types(declared: Function, target: Expr, type_name: str) -> Expr:
+    wanted, run = resolve_type(type_name), declared.run
+    return lambda frame: run(frame, target(frame), wanted)
+
+
+def _call(node: Invocation) -> Expr:
+    declared = FUNCTIONS.get(node.name)
+    if declared is None:
+        raise FHIRPathError(f"there is no function {node.name}()")
+    if not declared.minimum <= len(node.arguments) <= declared.maximum:
+        counts = sorted({declared.minimum, declared.maximum})
+        raise FHIRPathError(f"{node.name}() takes {' to '.join(map(str, counts))} arguments, not {len(node.arguments)}")
+    target = _focus if node.target is None else compile_expression(node.target)
+    if declared.types:
+        type_name = qualified_name(node.arguments[0])
+        if type_name is None:
+            raise FHIRPathError(f"{node.name}() needs the name of a type")
+        return _with_types(declared, target, type_name)
+    run, arguments = declared.run, [compile_expression(argument) for argument in node.arguments]
+    if declared.lazy:
+        return lambda frame: run(frame, target(frame), *arguments)
+    if not arguments:
+        return lambda frame: run(frame, target(frame))
+    return lambda frame: run(frame, target(frame), *[argument(frame) for argument in arguments])

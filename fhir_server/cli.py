@@ -1,0 +1,225 @@
+"""The command line ``praxis``. Every refusal is one line on standard error with the way out, and a status other than 0."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from importlib.metadata import version as distribution_version
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
+
+from fhir_server.auth.caller import DEFAULT_TENANT
+from fhir_server.errors import FhirError
+from fhir_server.instance import opened
+from fhir_server.settings import Settings
+from fhir_server.store.embedded import BackupError, EmbeddedPostgresError
+from fhir_server.store.migrate import SchemaMismatch
+
+if TYPE_CHECKING:
+    from fhir_server.store.database import Session
+
+T = TypeVar("T")
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Praxis: a FHIR R4 server for clinics and networks.")
+db = typer.Typer(no_args_is_help=True, help="Back up, restore and check the database.")
+token = typer.Typer(no_args_is_help=True, help="Access tokens for clients.")
+app.add_typer(db, name="db")
+app.add_typer(token, name="token")
+console = Console()
+
+DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Where the embedded database lives.")]
+
+
+def fail(message: str) -> NoReturn:
+    """End the program with one line on standard error."""
+    typer.echo(f"praxis: {message}", err=True)
+    raise typer.Exit(1)
+
+
+def read_settings(**options: Any) -> Settings:
+    """Return the settings, with the options that were given before the environment's."""
+    try:
+        given = {name: value for name, value in options.items() if value is not None}
+        # What is given here goes before the environment; names without an option come from there.
+        return Settings(**given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        fail(f"{where + ': ' if where else ''}{first['msg'].removeprefix('Value error, ')}")
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Turn the errors an operator can cause or cure into one line."""
+    from fhir_server.serve import PortInUse  # noqa: PLC0415
+
+    try:
+        yield
+    except (EmbeddedPostgresError, BackupError, SchemaMismatch, FhirError, PortInUse) as error:
+        fail(str(error))
+
+
+def _show_version(wanted: bool) -> None:  # noqa: FBT001 - Typer's callback
+    if wanted:
+        typer.echo(f"praxis {distribution_version('praxis-fhir')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[  # noqa: ARG001 - handled by its callback
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
+    workers: Annotated[int | None, typer.Option(help="HTTP worker processes.")] = None,
+    data_dir: DataDir = None,
+    mllp_port: Annotated[int | None, typer.Option(help="Port for HL7 v2 messages over MLLP; 0 turns it off.")] = None,
+    auth: Annotated[str | None, typer.Option(help="on or off; off only on a loopback host.")] = None,
+) -> None:
+    """Start the server."""
+    from fhir_server import serve as server  # noqa: PLC0415
+
+    if auth not in (None, "on", "off"):
+        fail(f"--auth is on or off, not {auth}")
+    settings = read_settings(
+        host=host,
+        port=port,
+        workers=workers,
+        data_dir=data_dir,
+        mllp_port=mllp_port,
+        auth=None if auth is None else auth == "on",
+    )
+    with one_line_errors():
+        server.serve(settings, lambda ready_port, dsn: _announce(settings, ready_port, dsn))
+
+
+def _announce(settings: Settings, port: int, dsn: str) -> None:
+    """Print where the server is, what is in it and what to try."""
+    from fhir_server.rest.pages import try_commands  # noqa: PLC0415
+    from fhir_server.store.counts import count_by_type  # noqa: PLC0415
+
+    base = settings.base_url or f"http://{settings.host}:{port}/fhir"
+    console.print(f"Praxis serves FHIR R4 at [bold]{base}[/]  (status page: {base.removesuffix('/fhir')}/)")
+    if settings.mllp_port:
+        console.print(f"HL7 v2 messages (MLLP) at {settings.mllp_host}:{settings.mllp_port}")
+    if settings.auth:
+        console.print("Authentication is on. Make a token with: praxis token create NAME")
+    else:
+        console.print("[yellow]Authentication is off: anyone on this machine can read and write. Loopback only.[/]")
+    counts = ask(dsn, lambda session: count_by_type(session, DEFAULT_TENANT))
+    content = ", ".join(f"{n:,} {t}" for t, n in list(counts.items())[:12]) or "nothing yet (try: praxis demo)"
+    console.print(f"In it: {content}{' …' if len(counts) > 12 else ''}")  # noqa: PLR2004
+    console.print("Try:")
+    for command in try_commands(base):
+        console.print(f"  {command}", highlight=False, soft_wrap=True, markup=False)
+    sys.stdout.flush()
+
+
+def ask(dsn: str, question: Callable[[Session], Awaitable[T]]) -> T:
+    """Return what one short conversation with the database gives."""
+    from fhir_server.store.database import Database  # noqa: PLC0415
+
+    async def run() -> T:
+        database = Database(dsn, max_connections=1)
+        await database.open()
+        try:
+            async with database.session() as session:
+                return await question(session)
+        finally:
+            await database.close()
+
+    return asyncio.run(run())
+
+
+@db.command()
+def backup(file: Annotated[Path, typer.Argument(help="The file to write.")], data_dir: DataDir = None) -> None:
+    """Write the whole database to a file, while the server runs or not."""
+    from fhir_server.store.embedded import backup as write_backup  # noqa: PLC0415
+
+    with one_line_errors(), opened(read_settings(data_dir=data_dir), schema=False) as dsn:
+        write_backup(dsn, file)
+    console.print(f"{file}: {file.stat().st_size:,} bytes")
+
+
+@db.command()
+def restore(
+    file: Annotated[Path, typer.Argument(help="A file that 'praxis db backup' wrote.")],
+    data_dir: DataDir = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace what is in the database.")] = False,
+) -> None:
+    """Bring a backup back; the server must not be running."""
+    from fhir_server.store.embedded import restore as read_backup  # noqa: PLC0415
+    from fhir_server.store.migrate import migrate  # noqa: PLC0415
+
+    with one_line_errors(), opened(read_settings(data_dir=data_dir), exclusive=True, schema=False) as dsn:
+        read_backup(dsn, file, force=force)
+        migrate(dsn)
+    console.print(f"{file} restored")
+
+
+@db.command()
+def check(data_dir: DataDir = None) -> None:
+    """Read every table and report damage; status 1 when there is some."""
+    from fhir_server.store.embedded import check as find_damage  # noqa: PLC0415
+
+    with one_line_errors(), opened(read_settings(data_dir=data_dir)) as dsn:
+        findings = find_damage(dsn)
+    for finding in findings:
+        console.print(str(finding))
+    if findings:
+        raise typer.Exit(1)
+    console.print("no damage found")
+
+
+@token.command("create")
+def token_create(
+    name: Annotated[str, typer.Argument(help="Who will use it: shown in lists and the audit trail.")],
+    days: Annotated[int, typer.Option(help="Days until it expires; 0 for never.")] = 365,
+    data_dir: DataDir = None,
+) -> None:
+    """Make a bearer token with access to everything and print it; it is shown only now."""
+    from fhir_server.auth.tokens import create_token  # noqa: PLC0415
+
+    expires = datetime.now(UTC) + timedelta(days=days) if days else None
+    with one_line_errors(), opened(read_settings(data_dir=data_dir)) as dsn:
+        text = ask(dsn, lambda session: create_token(session, DEFAULT_TENANT, name, expires_at=expires))
+    typer.echo(text)
+
+
+@token.command("list")
+def token_list(data_dir: DataDir = None) -> None:
+    """Show who holds tokens."""
+    from fhir_server.store.tokens import list_tokens  # noqa: PLC0415
+
+    with one_line_errors(), opened(read_settings(data_dir=data_dir)) as dsn:
+        rows = ask(dsn, lambda session: list_tokens(session, DEFAULT_TENANT))
+    table = Table("name", "made", "expires", "revoked")
+    for row in rows:
+        table.add_row(*(str(value)[:19] if value is not None else "-" for value in row))
+    console.print(table)
+
+
+@token.command("revoke")
+def token_revoke(name: str, data_dir: DataDir = None) -> None:
+    """Revoke every token of a name; servers notice within seconds."""
+    from fhir_server.store.tokens import revoke_tokens  # noqa: PLC0415
+
+    with one_line_errors(), opened(read_settings(data_dir=data_dir)) as dsn:
+        number = ask(dsn, lambda session: revoke_tokens(session, DEFAULT_TENANT, name, datetime.now(UTC)))
+    if not number:
+        fail(f"there is no valid token of {name}")
+    console.print(f"{number} token(s) revoked")

@@ -1,0 +1,61 @@
+"""The load target in the server's own database: resources and ledger in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from conformance.decode import decode
+from fhir_server.auth.caller import DEFAULT_TENANT, Caller, Grant
+from fhir_server.interactions import transaction
+from fhir_server.interactions.context import Context, Server, instant
+from fhir_server.jobs.load_work import LoadTarget, LoadTransaction
+from fhir_server.store.database import Database, Session
+from fhir_server.store.ledger import LedgerEntry, claim
+
+CALLER = Caller("praxis load", DEFAULT_TENANT, (Grant(),))
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseTransaction:
+    """A transaction on one session."""
+
+    context: Context
+    session: Session
+
+    async def claim(self, entries: Sequence[LedgerEntry]) -> set[bytes]:
+        """Enter units in the ledger; return the digests that were not there before."""
+        return await claim(self.session, self.context.caller.tenant, entries)
+
+    async def run(self, bundle: bytes) -> None:
+        """Run a transaction Bundle; raises FhirError or InvalidResource when it is refused."""
+        await transaction.apply(self.context, self.session, decode(bundle, "Bundle"))
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseTarget:
+    """A database that units are loaded into."""
+
+    server: Server
+    caller: Caller
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[LoadTransaction]:
+        """Begin a transaction."""
+        async with self.server.database.transaction() as session:
+            yield DatabaseTransaction(Context(self.server, self.caller, "", instant()), session)
+
+
+@asynccontextmanager
+async def open_database(dsn: str, connections: int = 3, caller: Caller = CALLER) -> AsyncIterator[LoadTarget]:
+    """Open the target on a database; ``functools.partial(open_database, dsn)`` is what a Loader takes.
+
+    Raises Unavailable when the database does not answer.
+    """
+    database = Database(dsn, max_connections=connections, statement_timeout=300, idle_timeout=300)
+    await database.open()
+    try:
+        yield DatabaseTarget(Server(database, b"", {}, instant(), auth=False), caller)
+    finally:
+        await database.close()

@@ -1,0 +1,131 @@
+"""The storing side of a load: a batch of units in one transaction, halved when refused until the culprit is alone."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from conformance.issues import InvalidResource, Issue
+from fhir_server.errors import Conflict, FhirError, TimedOut, Unavailable
+from fhir_server.jobs.load_units import Unit, transaction
+from fhir_server.store.ledger import LedgerEntry
+
+ATTEMPTS = 8
+_REASONS_SHOWN = 5
+
+
+class LoadTransaction(Protocol):
+    """One transaction of the target: leaving it commits, an exception rolls everything back, the ledger included."""
+
+    async def claim(self, entries: Sequence[LedgerEntry]) -> set[bytes]:
+        """Enter units in the ledger; return the digests that were not there before."""
+
+    async def run(self, bundle: bytes) -> None:
+        """Run a transaction Bundle; raises FhirError or InvalidResource when it is refused."""
+
+
+class LoadTarget(Protocol):
+    """Where a load stores. Used by several tasks of one event loop at a time."""
+
+    def transaction(self) -> AbstractAsyncContextManager[LoadTransaction]:
+        """Begin a transaction."""
+
+
+OpenTarget = Callable[[], AbstractAsyncContextManager[LoadTarget]]
+"""Opens a target in the process that calls it; must be picklable (say, a functools.partial of a module's function)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A unit that was refused: where it is, why, and whether it may succeed once other units are there."""
+
+    digest: bytes
+    source: str
+    reason: str
+    conditional: bool
+
+
+@dataclass(slots=True)
+class Stored:
+    """What became of a batch, in units and in entries."""
+
+    units: int = 0
+    entries: int = 0
+    known_units: int = 0
+    known_entries: int = 0
+    failures: list[Failure] = field(default_factory=list)
+
+    def add(self, other: Stored) -> None:
+        """Add another batch's figures."""
+        self.units += other.units
+        self.entries += other.entries
+        self.known_units += other.known_units
+        self.known_entries += other.known_entries
+        self.failures += other.failures
+
+
+async def store(target: LoadTarget, units: Sequence[Unit]) -> Stored:
+    """Store what can be stored of a batch; each unit that can't is a Failure. Raises Unavailable when the target is gone."""
+    try:
+        return await _store_patiently(target, units)
+    except Unavailable:
+        raise
+    except FhirError as error:
+        reason = _reason(error.issues, units)
+    except InvalidResource as error:
+        reason = _reason(error.issues, units)
+    if len(units) == 1:
+        (unit,) = units
+        return Stored(failures=[Failure(unit.digest, unit.source, reason, unit.conditional)])
+    middle = len(units) // 2
+    stored = await store(target, units[:middle])
+    stored.add(await store(target, units[middle:]))
+    return stored
+
+
+async def _store_patiently(target: LoadTarget, units: Sequence[Unit]) -> Stored:
+    """Store a batch, again after a while when another transaction was faster or the target is busy."""
+    for attempt in range(ATTEMPTS):
+        try:
+            return await _store_once(target, units)
+        except (Conflict, Unavailable, TimedOut):
+            if attempt + 1 == ATTEMPTS:
+                raise
+            await asyncio.sleep(random.uniform(0.005, 0.02) * 2**attempt)  # noqa: S311 - jitter, not a secret
+    raise AssertionError("unreachable")
+
+
+async def _store_once(target: LoadTarget, units: Sequence[Unit]) -> Stored:
+    distinct = {unit.digest: unit for unit in units}
+    async with target.transaction() as transaction_:
+        new = await transaction_.claim([LedgerEntry(u.digest, u.source, u.entries) for u in distinct.values()])
+        fresh = [unit for digest, unit in distinct.items() if digest in new]
+        for unit in fresh:
+            if unit.whole:
+                await transaction_.run(unit.body)
+        single = [unit.body for unit in fresh if not unit.whole]
+        if single:
+            await transaction_.run(transaction(single))
+    entries = sum(u.entries for u in fresh)
+    return Stored(
+        units=len(fresh),
+        entries=entries,
+        known_units=len(units) - len(fresh),
+        known_entries=sum(u.entries for u in units) - entries,
+    )
+
+
+def _reason(issues: Sequence[Issue], units: Sequence[Unit]) -> str:
+    # A unit on its own is no Bundle to whoever wrote it, so its expressions start at the resource.
+    wrapper = "" if units[0].whole else "Bundle.entry[0].resource."
+    shown = [
+        i.diagnostics if i.expression is None else f"{i.expression.removeprefix(wrapper)}: {i.diagnostics}"
+        for i in issues[:_REASONS_SHOWN]
+    ]
+    if len(issues) > _REASONS_SHOWN:
+        shown.append(f"and {len(issues) - _REASONS_SHOWN} more")
+    return "; ".join(shown)

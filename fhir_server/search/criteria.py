@@ -1,0 +1,58 @@
+"""From one criterion as written to the condition it stands for, https://hl7.org/fhir/R4/search.html#modifiers."""
+
+from __future__ import annotations
+
+from fhir_server.search import row
+from fhir_server.search.condition import Condition, Not
+from fhir_server.search.errors import InvalidSearch, Unsupported, invalid_value
+from fhir_server.search.kinds import KINDS, present
+from fhir_server.search.query import Criterion
+from fhir_server.search.registry import Parameter, SearchParameters
+from fhir_server.search.slot import slot
+
+
+def bind_criterion(resource_type: str, criterion: Criterion, tenant: int, parameters: SearchParameters) -> Condition:
+    """Return the condition. Raises InvalidSearch for a bad value, Unsupported for what the server can't use."""
+    if len(criterion.path) > 1:
+        raise Unsupported(f"Chained parameters such as '{criterion.name}' are not supported yet.")
+    parameter = parameters.of(resource_type).get(criterion.last.name)
+    if parameter is None:
+        raise Unsupported(f"{resource_type} has no search parameter '{criterion.last.name}'.")
+    try:
+        if criterion.last.modifier == "missing":
+            return _missing(parameter, criterion, tenant)
+        return _compared(parameter, criterion, tenant)
+    except InvalidSearch:
+        raise
+    except ValueError as reason:
+        raise invalid_value(criterion.name, criterion.value, str(reason)) from reason
+
+
+def _compared(parameter: Parameter, criterion: Criterion, tenant: int) -> Condition:
+    modifier = criterion.last.modifier
+    if parameter.code == "_id":
+        _check_modifier(criterion, row.ID_MODIFIERS)
+        return row.id_condition(modifier, criterion.values)
+    if parameter.code == "_lastUpdated":
+        _check_modifier(criterion, row.UPDATED_MODIFIERS)
+        return row.updated_condition(criterion.values)
+    if not parameter.indexed:
+        raise Unsupported(f"Search parameter '{parameter.code}' of type {parameter.type} is not supported yet.")
+    kind = KINDS[parameter.type]
+    _check_modifier(criterion, kind.modifiers)
+    return kind.condition(parameter, slot(tenant, parameter), modifier, criterion.values)
+
+
+def _check_modifier(criterion: Criterion, known: frozenset[str]) -> None:
+    modifier = criterion.last.modifier
+    if modifier is not None and modifier not in known:
+        raise Unsupported(f"Modifier ':{modifier}' is not supported on search parameter '{criterion.last.name}'.")
+
+
+def _missing(parameter: Parameter, criterion: Criterion, tenant: int) -> Condition:
+    if not parameter.indexed:
+        raise Unsupported(f"Modifier ':missing' is not supported on search parameter '{parameter.code}'.")
+    if criterion.value not in ("true", "false"):
+        raise ValueError("':missing' takes true or false")
+    there = present(KINDS[parameter.type], slot(tenant, parameter))
+    return Not(there) if criterion.value == "true" else there

@@ -1,0 +1,18 @@
+"""What search refuses, https://hl7.org/fhir/R4/search.html#errors."""
+
+from __future__ import annotations
+
+from conformance.issues import InvalidResource, Issue
+
+
+class InvalidSearch(InvalidResource):
+    """A search that can't be carried out as asked (HTTP 400); ``issues`` name the parameter and the value."""
+
+
+class Unsupported(Exception):  # noqa: N818 - an error only where the client asks for strict handling
+    """A parameter, modifier or option that the server can't use; the message says which."""
+
+
+def invalid_value(name: str, value: str, reason: str) -> InvalidSearch:
+    """Return the error for one bad value of one parameter."""
+    return InvalidSearch([Issue("error", "value", f"Search parameter '{name}' has the value '{value}': {reason}")])

@@ -1,0 +1,50 @@
+"""Where the values of one search parameter go in the indexes of one tenant."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from fhir_server.search.registry import Parameter
+from fhir_server.store.entries import IndexEntries
+from fhir_server.store.hashing import salt, value_hash
+
+# NUL can't occur in a FHIR string, so these never meet a value.
+PRESENT = "\x00present"
+EXACT = "\x00="
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A parameter's place: ``salt`` is mixed into its tokens, ``parameter`` is its number in the range tables.
+
+    ``identifier_salt`` is that of the identifiers of logical references; ``present`` is the token of a resource that
+    has the parameter at all; ``systems`` gives the system that a required binding implies for a code.
+    """
+
+    salt: int
+    identifier_salt: int
+    present: int
+    parameter: int
+    systems: Mapping[str, str]
+
+    def token(self, text: str) -> int:
+        """Return the token of a searchable text."""
+        return self.salt ^ value_hash(text)
+
+
+Extract = Callable[[Slot, str, Any, IndexEntries], None]
+"""Adds the index entries of one value of a FHIR type: (slot, type, JSON value, entries)."""
+
+
+@lru_cache(maxsize=32768)
+def _salts(tenant: int, resource_type: str, code: str) -> tuple[int, int]:
+    return salt(tenant, resource_type, code), salt(tenant, resource_type, f"{code}:identifier")
+
+
+def slot(tenant: int, parameter: Parameter) -> Slot:
+    """Return the place of a parameter's values for a tenant."""
+    own, identifiers = _salts(tenant, parameter.resource_type, parameter.code)
+    return Slot(own, identifiers, own ^ value_hash(PRESENT), parameter.id, parameter.systems)

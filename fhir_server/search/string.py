@@ -1,0 +1,122 @@
+"""Parameters of type string, https://hl7.org/fhir/R4/search.html#string: prefixes, whatever their case and accents."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from psycopg.types.numeric import Int4
+from sqlalchemy import ColumnElement, Integer, Text, select
+
+from fhir_server.search.condition import Candidate, Condition, Scope, any_of, has_any
+from fhir_server.search.parse import unescape
+from fhir_server.search.registry import Parameter
+from fhir_server.search.slot import EXACT, Slot
+from fhir_server.store.entries import IndexEntries, StringEntry
+from fhir_server.store.tables import string_index
+
+# Longer values are found by their beginning; B-tree entries have to stay small.
+LONGEST = 200
+MODIFIERS = frozenset(("exact",))
+# Code points between these are no characters.
+_FIRST_SURROGATE, _AFTER_SURROGATES = 0xD800, 0xE000
+_PARTS = {
+    "HumanName": ("text", "family", "given", "prefix", "suffix"),
+    "Address": ("text", "line", "city", "district", "state", "postalCode", "country"),
+    "CodeableConcept": ("text",),
+    "Coding": ("display",),
+}
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+def extract(slot: Slot, fhir_type: str, value: Any, entries: IndexEntries) -> None:
+    """Add a string, or every part of a name or address: normalised for prefixes, hashed for ``:exact``."""
+    if isinstance(value, str):
+        _add(slot, value, entries)
+        return
+    for name in _PARTS.get(fhir_type, ()):
+        part = value.get(name)
+        if isinstance(part, str):
+            _add(slot, part, entries)
+        elif part:
+            for item in part:
+                if isinstance(item, str):
+                    _add(slot, item, entries)
+    for coding in value.get("coding", ()) if fhir_type == "CodeableConcept" else ():
+        extract(slot, "Coding", coding, entries)
+
+
+def _add(slot: Slot, text: str, entries: IndexEntries) -> None:
+    if normalised := normalise(text):
+        entries.strings.append(StringEntry(slot.parameter, normalised))
+        entries.tokens.append(slot.token(EXACT + text))
+
+
+@lru_cache(maxsize=65536)
+def normalise(text: str) -> str:
+    """Return what strings that differ in case, accents or white space have in common, at most LONGEST characters."""
+    if not text.isascii():
+        decomposed = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
+        text = "".join(c for c in decomposed if not unicodedata.combining(c))
+        text = _UNSTORABLE.sub("", text)
+    return " ".join(text.casefold().replace("\x00", "").split())[:LONGEST]
+
+
+@dataclass(frozen=True, slots=True)
+class StartsWith:
+    """One of a parameter's normalised strings begins with ``prefix``; the empty prefix asks for any string."""
+
+    parameter: int
+    prefix: str
+
+    @property
+    def shape(self) -> Hashable:
+        """See Condition."""
+        return ("starts", after_prefix(self.prefix) is None)
+
+    def values(self) -> Iterator[Any]:
+        """See Condition."""
+        yield Int4(self.parameter)
+        yield self.prefix
+        following = after_prefix(self.prefix)
+        if following is not None:
+            yield following
+
+    def clause(self, scope: Scope) -> ColumnElement[bool]:
+        """See Condition."""
+        columns, take = string_index.c, scope.binds.take
+        found = select(columns.key).where(columns.tenant == scope.tenant, columns.parameter == take(Integer()))
+        found = found.where(columns.value >= take(Text()))
+        if after_prefix(self.prefix) is not None:
+            found = found.where(columns.value < take(Text()))
+        return scope.table.c.key.in_(found)
+
+    def holds(self, candidate: Candidate) -> bool:
+        """See Condition."""
+        entries = candidate.entries.strings
+        return any(e.parameter == self.parameter and e.value.startswith(self.prefix) for e in entries)
+
+
+def condition(_: Parameter, place: Slot, modifier: str | None, values: Sequence[str]) -> Condition:
+    """Return what a search for strings asks for; ``:exact`` compares whole strings, case and accents included."""
+    if modifier == "exact":
+        return has_any(place.token(EXACT + unescape(value)) for value in values)
+    return any_of([StartsWith(place.parameter, normalise(unescape(value))) for value in values])
+
+
+def present(place: Slot) -> Condition:
+    """Return the condition that the parameter has any value."""
+    return StartsWith(place.parameter, "")
+
+
+def after_prefix(prefix: str) -> str | None:
+    """Return the least string, by code points, above all that begin with a prefix; None when there is none."""
+    stem = prefix.rstrip(chr(0x10FFFF))
+    if not stem:
+        return None
+    following = ord(stem[-1]) + 1
+    return stem[:-1] + chr(_AFTER_SURROGATES if following == _FIRST_SURROGATE else following)

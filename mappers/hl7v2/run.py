@@ -1,0 +1,64 @@
+"""One conversion under way: what it has made so far, and what it has to say about the message."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+from uuid import UUID, uuid5
+
+from mappers.hl7v2.identity import Identity, sender_name
+from mappers.hl7v2.timestamps import zone_of
+from mappers.hl7v2.tokenizer import Message
+
+_NAMESPACE = UUID("6b0c1f4e-2f0e-5c58-9d6a-3f0f5e1f7a21")
+_MAX_WARNINGS = 200
+Mode = Literal["update", "create"]
+
+
+@dataclass(slots=True)
+class Draft:
+    """A resource being made. ``update``: what the message says replaces; ``create``: an existing one is left as it is.
+
+    ``deleted`` are elements that the message asks to remove (``extension:url`` for one extension); ``weak`` are elements that only
+    count when the stored resource has none.
+    """
+
+    resource: dict[str, Any]
+    identity: Identity
+    full_url: str
+    mode: Mode
+    deleted: set[str] = field(default_factory=set)
+    weak: set[str] = field(default_factory=set)
+
+
+class Run:
+    """The state of one conversion: delimiters, default zone, resources by identity, warnings, fields without a mapping."""
+
+    __slots__ = ("codec", "delimiters", "drafts", "marks", "message", "sender", "unmapped", "warnings", "where", "zone")
+
+    def __init__(self, message: Message, zone: str) -> None:
+        self.message = message
+        self.delimiters = message.delimiters
+        self.codec = message.codec
+        # What divides a value at each depth: a field's repetitions are dealt with before, nothing is below a subcomponent.
+        self.marks = ("", message.delimiters.component, message.delimiters.subcomponent, "", "")
+        self.zone = zone_of(message.header.value(7)) or zone
+        self.sender = sender_name(message)
+        self.drafts: dict[tuple[str, Identity], Draft] = {}
+        self.warnings: list[dict[str, str]] = []
+        self.unmapped: dict[str, int] = {}
+        self.where = ""
+
+    def warn(self, reason: str) -> None:
+        """Note something about the field at hand; the reason never repeats content."""
+        if len(self.warnings) < _MAX_WARNINGS:
+            self.warnings.append({"location": self.where, "reason": reason})
+
+    def draft(self, resource_type: str, identity: Identity, mode: Mode) -> Draft:
+        """Return the draft of a resource, a new one for an identity not met before in this message."""
+        found = self.drafts.get((resource_type, identity))
+        if found is None:
+            url = f"urn:uuid:{uuid5(_NAMESPACE, f'{resource_type}|{identity.system}|{identity.value}')}"
+            found = Draft({"resourceType": resource_type}, identity, url, mode)
+            self.drafts[resource_type, identity] = found
+        return found

@@ -1,0 +1,158 @@
+"""A database of resources to search in, for the tests of search."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Coroutine, Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import msgspec
+import psycopg
+
+from fhir_server.auth.caller import Caller, Grant
+from fhir_server.search.execute import SearchPage, search
+from fhir_server.search.index import index
+from fhir_server.store.hashing import value_hash
+from fhir_server.store.tables import type_ids
+
+KEY = b"a key for cursors"
+EVERYTHING = (Grant(),)
+T = TypeVar("T")
+
+
+class Session:
+    """One connection; counts the statements it ran."""
+
+    def __init__(self, connection: psycopg.AsyncConnection[tuple[Any, ...]]) -> None:
+        self._connection = connection
+        self.statements = 0
+
+    async def fetch(self, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """Run a statement as the server's sessions do: prepared, with binary results."""
+        self.statements += 1
+        cursor = self._connection.cursor(binary=True)
+        await cursor.execute(sql.encode(), parameters, prepare=True)
+        return await cursor.fetchall()
+
+
+class World:
+    """The resources of one tenant that nobody else uses."""
+
+    _tenants = itertools.count(1000)
+
+    def __init__(self, dsn: str) -> None:
+        self.dsn = dsn
+        self.tenant = next(self._tenants)
+        self.resources: dict[tuple[str, str], dict[str, Any]] = {}
+        self._keys = itertools.count(1)
+
+    def run(self, act: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine to its end."""
+        return asyncio.run(act)
+
+    def put(self, *resources: dict[str, Any], tenant: int | None = None) -> None:
+        """Store resources, each with an id and perhaps ``meta.lastUpdated``."""
+        with psycopg.connect(self.dsn, autocommit=True) as connection:
+            for resource in resources:
+                self._put(connection, resource, self.tenant if tenant is None else tenant)
+
+    def _put(self, connection: psycopg.Connection[Any], resource: dict[str, Any], tenant: int) -> None:
+        resource_type, key = resource["resourceType"], next(self._keys)
+        entries = index(resource_type, resource, tenant)
+        updated = resource.get("meta", {}).get("lastUpdated")
+        with connection.transaction(), connection.cursor() as cursor:
+            cursor.execute(
+                "INSERT INTO resource (tenant, type, key, reference_hash, last_updated, version, method, id, tokens, content)"
+                " VALUES (%s, %s, %s, %s, %s, 1, 'C', %s, %s::int8[], %s)",
+                (
+                    tenant,
+                    type_ids()[resource_type],
+                    key,
+                    value_hash(f"{resource_type}/{resource['id']}"),
+                    datetime.fromisoformat(updated) if updated else datetime.now(UTC),
+                    resource["id"],
+                    entries.tokens,
+                    msgspec.json.encode(resource),
+                ),
+            )
+            rows = [
+                ("string_index", 1, entries.strings),
+                ("date_index", 2, entries.dates),
+                ("number_index", 6, entries.numbers),
+            ]
+            for table, columns, found in rows:
+                marks = ", ".join(["%s"] * (3 + columns))
+                for parameter, *values in found:
+                    cursor.execute(f"INSERT INTO {table} VALUES ({marks})", (tenant, parameter, key, *values))
+        if tenant == self.tenant:
+            self.resources[resource_type, resource["id"]] = resource
+
+    def delete(self, resource_type: str, id_: str) -> None:
+        """Mark a resource as deleted, its index entries gone."""
+        with psycopg.connect(self.dsn, autocommit=True) as connection:
+            row = connection.execute(
+                "UPDATE resource SET content = NULL, tokens = '{}', method = 'D'"
+                " WHERE tenant = %s AND type = %s AND id = %s RETURNING key",
+                (self.tenant, type_ids()[resource_type], id_),
+            ).fetchone()
+            assert row is not None
+            for table in ("string_index", "date_index", "number_index"):
+                connection.execute(f"DELETE FROM {table} WHERE tenant = %s AND key = %s", (self.tenant, row[0]))
+        del self.resources[resource_type, id_]
+
+    def caller(self, grants: tuple[Grant, ...] = EVERYTHING, tenant: int | None = None) -> Caller:
+        """Return a caller of this tenant."""
+        return Caller("tester", self.tenant if tenant is None else tenant, grants)
+
+    def page(
+        self,
+        resource_type: str,
+        *parameters: tuple[str, str],
+        caller: Caller | None = None,
+        strict: bool = False,
+    ) -> SearchPage:
+        """Run one search."""
+        return self.counted(resource_type, parameters, caller=caller, strict=strict)[0]
+
+    def counted(
+        self,
+        resource_type: str,
+        parameters: Iterable[tuple[str, str]],
+        *,
+        caller: Caller | None = None,
+        strict: bool = False,
+    ) -> tuple[SearchPage, int]:
+        """Run one search and count its statements."""
+
+        async def act() -> tuple[SearchPage, int]:
+            async with await psycopg.AsyncConnection.connect(self.dsn, autocommit=True) as connection:
+                session = Session(connection)
+                page = await search(
+                    session,
+                    caller or self.caller(),
+                    resource_type,
+                    list(parameters),
+                    cursor_key=KEY,
+                    strict=strict,
+                )
+                return page, session.statements
+
+        return self.run(act())
+
+    def ids(self, resource_type: str, *parameters: tuple[str, str], **options: Any) -> list[str]:
+        """Return the ids of the first page."""
+        return [match.id for match in self.page(resource_type, *parameters, **options).matches]
+
+    def walk(self, resource_type: str, *parameters: tuple[str, str], **options: Any) -> list[str]:
+        """Return the ids of all pages."""
+        found: list[str] = []
+        cursor: str | None = None
+        while True:
+            extra = [("_cursor", cursor)] if cursor else []
+            page = self.page(resource_type, *parameters, *extra, **options)
+            found += [match.id for match in page.matches]
+            cursor = page.next_cursor
+            if cursor is None:
+                return found
