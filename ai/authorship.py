@@ -31,12 +31,15 @@ def device_of(name: str, version: str, sha256: str) -> Resource:
 
 
 def provenance_of(targets: Sequence[str], sources: Sequence[str], device: Resource, now: datetime) -> Resource:
-    """Return the Provenance of ``targets`` (references, also urn:uuid) made by a model from ``sources``."""
+    """Return the Provenance of ``targets`` (references, also urn:uuid) made by a model from ``sources``.
+
+    Without targets it speaks of the answer that holds it.
+    """
     provenance: dict[str, Any] = {
         "resourceType": "Provenance",
         "meta": {"tag": [TAG]},
         "contained": [device],
-        "target": [{"reference": target} for target in targets],
+        "target": [{"reference": target} for target in targets] or [{"display": "The answer that holds this"}],
         "recorded": instant(now),
         "activity": {"coding": [_ACTIVITY]},
         "agent": [{"type": {"coding": [_AGENT]}, "who": {"reference": f"#{DEVICE_ID}"}}],

@@ -6,7 +6,7 @@ whole groups (patients, documents), because outcomes of one patient are not inde
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -94,7 +94,7 @@ PROBABILITY_METRICS: dict[str, Metric] = {
 
 
 def measure(
-    metrics: dict[str, Metric],
+    metrics: Mapping[str, Metric],
     y: Vector,
     p: Vector,
     groups: npt.NDArray[np.int64],

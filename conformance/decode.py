@@ -31,7 +31,7 @@ _EMPTY_ELEMENT = re.compile(rb'\{(?:\}|"id":"(?:[^"\\]|\\.)*+"\})')
 _CONTROL = re.compile(rb"\\(?:[bf]|u00)")
 _LARGE_EXPONENT = re.compile(rb"E[+-][0-9]{3}")
 _ESCAPED_COLON = re.compile(rb"\\u003[aA]")
-_NOT_BRACKETS = bytes(set(range(256)) - set(b"{}[]"))
+_NOT_STRUCTURE = bytes(set(range(256)) - set(b'{}[]"'))
 _MSGSPEC_POSITION = re.compile(r" \(byte (\d+)\)")
 _TOO_DEEP = f"Elements are nested more than {MAX_DEPTH} levels deep"
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, ArithmeticError)
@@ -80,20 +80,26 @@ def _needs_walk(compact: bytes) -> bool:
         _EMPTY_ELEMENT.search(compact) is not None
         or _LARGE_EXPONENT.search(compact) is not None
         or (b"\\" in compact and _CONTROL.search(compact) is not None)
-        or _may_be_deep(compact)
+        or _is_deep(compact)
     )
 
 
-def _may_be_deep(compact: bytes) -> bool:
-    """Whether brackets may be nested deeper than MAX_DEPTH; peels off the innermost ones level by level."""
+def _is_deep(compact: bytes) -> bool:
+    """Whether objects and arrays are nested deeper than MAX_DEPTH. Takes time in proportion to the text."""
     if compact.count(b"{") + compact.count(b"[") <= MAX_DEPTH:
         return False
-    brackets = compact.translate(None, _NOT_BRACKETS)
+    text = compact.replace(b"\\\\", b"").replace(b'\\"', b"") if b"\\" in compact else compact
+    quotes_and_brackets = text.translate(None, _NOT_STRUCTURE)
+    brackets = quotes_and_brackets.replace(b'""', b"")
+    # A quote is left over when a string has brackets in it: then only what stands between strings counts.
+    if b'"' in brackets:
+        brackets = b"".join(quotes_and_brackets.split(b'"')[::2])
+    # Peel off the innermost pairs, level by level.
     for _ in range(MAX_DEPTH):
         if not brackets:
             return False
         brackets = brackets.replace(b"{}", b"").replace(b"[]", b"")
-    return True
+    return bool(brackets)
 
 
 def _may_repeat_properties(body: bytes, compact: bytes) -> bool:

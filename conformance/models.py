@@ -77,21 +77,22 @@ def _annotations(type_: Type, models: Mapping[str, Any]) -> dict[str, Any]:
     for element in type_.elements.values():
         for p in properties(type_.name)[element.name]:
             primitive = is_primitive(p.type)
-            value = _primitive(p.type, element) if primitive else models[p.type]
-            out[p.name] = _optional(value, element, nullable=primitive and p.sibling is not None)
+            value = _primitive(p.type, element.required) if primitive else models[p.type]
+            out[p.name] = _optional(value, element.is_list, primitive and p.sibling is not None)
             if p.sibling:
-                out[p.sibling] = _optional(models["Element"], element, nullable=True)
+                out[p.sibling] = _optional(models["Element"], element.is_list, True)
     return out
 
 
-def _optional(value: Any, element: Element, *, nullable: bool) -> Any:
-    if element.is_list:
+@cache
+def _optional(value: Any, is_list: bool, nullable: bool) -> Any:
+    if is_list:
         value = Annotated[list[value | None] if nullable else list[value], Meta(min_length=1)]
     return value | UnsetType
 
 
 @cache
-def _primitive(type_name: str, element: Element) -> Any:
+def _primitive(type_name: str, value_set: str | None) -> Any:
     if type_name == "boolean":
         return bool
     if type_name == "decimal":
@@ -99,7 +100,7 @@ def _primitive(type_name: str, element: Element) -> Any:
     if type_name in INTEGER_RANGES:
         low, high = INTEGER_RANGES[type_name]
         return Annotated[int, Meta(ge=low, le=high)]
-    codes = bound_codes(element.required) if type_name == "code" else None
+    codes = bound_codes(value_set) if type_name == "code" else None
     if codes is not None:
         return Literal[tuple(sorted(codes))]
     max_length = None if type_name in UNLIMITED else MAX_STRING

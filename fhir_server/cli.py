@@ -18,12 +18,13 @@ from rich.table import Table
 
 from fhir_server.auth.caller import DEFAULT_TENANT
 from fhir_server.errors import FhirError
-from fhir_server.instance import opened
+from fhir_server.instance import default_processes, opened
 from fhir_server.settings import Settings
 from fhir_server.store.embedded import BackupError, EmbeddedPostgresError
 from fhir_server.store.migrate import SchemaMismatch
 
 if TYPE_CHECKING:
+    from fhir_server.jobs.load import Progress, Summary
     from fhir_server.store.database import Session
 
 T = TypeVar("T")
@@ -145,6 +146,98 @@ def ask(dsn: str, question: Callable[[Session], Awaitable[T]]) -> T:
     return asyncio.run(run())
 
 
+def _run_load(start: Callable[[Callable[[Progress], None]], Summary], what: str) -> Summary:
+    """Run a load under a progress bar and print what became of it."""
+    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn  # noqa: PLC0415
+    from rich.progress import Progress as Bar  # noqa: PLC0415
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"), TimeRemainingColumn())
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=None)
+
+        def show(now: Progress) -> None:
+            text = f"{what}: {now.entries:,} entries, {now.entries_per_second:,.0f}/s"
+            bar.update(task, description=text, completed=now.bytes_read, total=now.bytes_total or None)
+
+        summary = start(show)
+    return summary
+
+
+@app.command()
+def load(
+    paths: Annotated[list[Path], typer.Argument(help="Bundles, NDJSON, folders, .gz, .tgz or .zip files.")],
+    data_dir: DataDir = None,
+    workers: Annotated[int | None, typer.Option(help="Processes to load with; default one a processor.")] = None,
+) -> None:
+    """Load FHIR data. Running it again changes nothing; an interrupted load goes on."""
+    from functools import partial  # noqa: PLC0415
+
+    from fhir_server.jobs.load import load_paths  # noqa: PLC0415
+    from fhir_server.jobs.load_crew import LoadStoppedError  # noqa: PLC0415
+    from fhir_server.jobs.load_database import open_database  # noqa: PLC0415
+
+    for path in paths:
+        if not path.exists():
+            fail(f"{path}: no such file or folder")
+    with one_line_errors(), opened(read_settings(data_dir=data_dir)) as dsn:
+        try:
+            summary = _run_load(
+                lambda show: load_paths(paths, partial(open_database, dsn), workers=workers, on_progress=show), "loading"
+            )
+        except LoadStoppedError as error:
+            fail(str(error))
+    console.print(
+        f"{summary.entries:,} entries stored in {summary.seconds:.1f} s ({summary.entries_per_second:,.0f}/s), "
+        f"{summary.known_entries:,} were there already, {summary.failed:,} failed"
+    )
+    for source, reason in summary.skipped[:20]:
+        console.print(f"skipped {source}: {reason}", highlight=False, markup=False)
+    for source, reason in summary.failures[:50]:
+        console.print(f"failed  {source}: {reason}", highlight=False, markup=False)
+    if summary.failed > 50:  # noqa: PLR2004
+        console.print(f"… and {summary.failed - 50:,} more")
+    if summary.failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def demo(
+    data_dir: DataDir = None,
+    patients: Annotated[int, typer.Option(min=1, max=20000, help="How many patients.")] = 500,
+    if_empty: Annotated[bool, typer.Option("--if-empty", help="Do nothing when the database holds data.")] = False,
+) -> None:
+    """Make the demo practice: practitioners, patients and a year of appointments, from a fixed seed."""
+    from functools import partial  # noqa: PLC0415
+
+    from conformance.decode import encode  # noqa: PLC0415
+    from fhir_server.demo import bundles, generate  # noqa: PLC0415
+    from fhir_server.jobs.load import Loader  # noqa: PLC0415
+    from fhir_server.jobs.load_database import open_database  # noqa: PLC0415
+    from fhir_server.jobs.load_sources import Found, OnBytes  # noqa: PLC0415
+    from fhir_server.jobs.load_units import units_of  # noqa: PLC0415
+    from fhir_server.store.counts import is_empty  # noqa: PLC0415
+
+    def source(_: OnBytes) -> Iterator[Found]:
+        for number, bundle in enumerate(bundles(generate(patients=patients))):
+            yield from units_of(encode(bundle), f"demo practice, part {number + 1}")
+
+    with one_line_errors(), opened(read_settings(data_dir=data_dir)) as dsn:
+        if not ask(dsn, lambda session: is_empty(session, DEFAULT_TENANT)):
+            if if_empty:
+                return
+            fail("the database holds data already; the demo practice is for an empty one (choose another --data-dir)")
+        open_target = partial(open_database, dsn)
+        summary = _run_load(
+            lambda show: Loader(source, open_target, workers=default_processes(), on_progress=show).run(),
+            "making the demo practice",
+        )
+    for where, reason in summary.failures:
+        console.print(f"failed  {where}: {reason}", highlight=False, markup=False)
+    console.print(f"The demo practice is there: {summary.entries:,} resources in {summary.seconds:.1f} s")
+    if summary.failed:
+        raise typer.Exit(1)
+
+
 @db.command()
 def backup(file: Annotated[Path, typer.Argument(help="The file to write.")], data_dir: DataDir = None) -> None:
     """Write the whole database to a file, while the server runs or not."""
@@ -223,3 +316,7 @@ def token_revoke(name: str, data_dir: DataDir = None) -> None:
     if not number:
         fail(f"there is no valid token of {name}")
     console.print(f"{number} token(s) revoked")
+
+
+if __name__ == "__main__":
+    app()

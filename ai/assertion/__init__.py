@@ -1,1 +1,1 @@
-"""Whether a note asserts what it mentions: negated, possible, hypothetical, historical, of a relative, or plainly so."""
+"""Whether a note asserts what it mentions, denies it, only fears it, or says it of the past or of a relative."""

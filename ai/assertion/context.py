@@ -32,6 +32,14 @@ class Cue:
 
 
 @dataclass(frozen=True, slots=True)
+class Found(Cue):
+    """A cue where it stands: words ``begin`` to ``stop`` of its sentence."""
+
+    begin: int
+    stop: int
+
+
+@dataclass(frozen=True, slots=True)
 class Rules:
     """Cues by their words, the words that end a cue's reach, and section titles by what they assert."""
 
@@ -66,7 +74,7 @@ class Sentence:
 
     words: tuple[str, ...]
     spans: tuple[tuple[int, int], ...]
-    cues: tuple[tuple[int, int, Cue], ...]
+    cues: tuple[Found, ...]
     boundaries: tuple[tuple[int, int], ...]
 
 
@@ -75,13 +83,16 @@ def read_sentence(text: str) -> Sentence:
     matches = list(_WORD.finditer(text))
     words = tuple(match.group().lower().replace("\u2019", "'") for match in matches)
     known = rules()
-    cues: list[tuple[int, int, Cue]] = []
+    cues: list[Found] = []
     boundaries: list[tuple[int, int]] = []
     position = 0
     while position < len(words):
         length = _longest(words, position, known)
         phrase = words[position : position + length]
-        cues += [(position, position + length, cue) for cue in known.cues.get(phrase, ())]
+        cues += [
+            Found(cue.assertion, cue.direction, cue.reach, position, position + length)
+            for cue in known.cues.get(phrase, ())
+        ]
         if phrase in known.boundaries or words[position] in _BREAKS:
             boundaries.append((position, position + max(length, 1)))
         position += max(length, 1)
@@ -97,12 +108,12 @@ def _longest(words: Sequence[str], position: int, known: Rules) -> int:
 
 
 def assertions(sentence: Sentence, start: int, end: int) -> tuple[str, ...]:
-    """Return all that governs the mention at characters ``start``–``end`` of the sentence, the weightiest first."""
+    """Return all that governs the mention at characters ``start`` to ``end`` of the sentence, the weightiest first."""
     inside = [i for i, (begin, stop) in enumerate(sentence.spans) if begin < end and stop > start]
     if not inside:
         return ()
     first, last = inside[0], inside[-1] + 1
-    found = {cue.assertion for begin, stop, cue in sentence.cues if _governs(sentence, begin, stop, cue, first, last)}
+    found = {cue.assertion for cue in sentence.cues if _governs(sentence, cue, first, last)}
     return tuple(name for name in _ORDER if name in found)
 
 
@@ -111,11 +122,11 @@ def assertion(sentence: Sentence, start: int, end: int) -> str:
     return next(iter(assertions(sentence, start, end)), PLAIN)
 
 
-def _governs(sentence: Sentence, begin: int, stop: int, cue: Cue, first: int, last: int) -> bool:
-    if cue.direction == "forward" and stop <= first:
-        low, high = stop, first
-    elif cue.direction == "backward" and begin >= last:
-        low, high = last, begin
+def _governs(sentence: Sentence, cue: Found, first: int, last: int) -> bool:
+    if cue.direction == "forward" and cue.stop <= first:
+        low, high = cue.stop, first
+    elif cue.direction == "backward" and cue.begin >= last:
+        low, high = last, cue.begin
     else:
         return False
     if cue.reach and high - low > cue.reach:
@@ -125,5 +136,5 @@ def _governs(sentence: Sentence, begin: int, stop: int, cue: Cue, first: int, la
 
 def section_assertion(line: str) -> str | None:
     """Return what a section's title (a line up to a colon) says of all below it, None when it says nothing."""
-    title = line.split(":")[0].strip().lower()
+    title = line.partition(":")[0].strip().lower()
     return rules().sections.get(title)

@@ -38,7 +38,13 @@ def read_negex(path: Path) -> list[Case]:
             raise UnreadableDataError(f"{path}, line {rows.line_num}: {len(row)} columns, not {_COLUMNS}")
         _, mention, sentence, negation, temporality, experiencer = (cell.strip() for cell in row[:_COLUMNS])
         cases.append(
-            Case(mention, sentence, negation == "Negated", temporality == "Historical", experiencer not in ("Patient", ""))
+            Case(
+                mention,
+                sentence,
+                negation == "Negated",
+                temporality == "Historical",
+                experiencer not in ("Patient", ""),
+            )
         )
     return cases
 
@@ -78,7 +84,8 @@ def _figures(gold: Vector, found: Vector) -> dict[str, Figure]:
     value = _scores(gold, found)
     draws = [_scores(gold[i], found[i]) for i in (random.integers(0, len(gold), len(gold)) for _ in range(1000))]
     return {
-        name: Figure(value[k], *interval([draw[k] for draw in draws])) for k, name in enumerate(("precision", "recall", "F1"))
+        name: Figure(value[k], *interval([draw[k] for draw in draws]))
+        for k, name in enumerate(("precision", "recall", "F1"))
     }
 
 

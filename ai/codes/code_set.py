@@ -1,6 +1,6 @@
 """The code set itself: every ICD-10-CM code of the release with display, hierarchy and whether it is billable.
 
-Codes with a seventh character are kept as their stem and a group of endings, which a third of a million cells shrink to.
+Codes with a seventh character are kept as their stem and a group of endings that many stems share.
 https://www.cdc.gov/nchs/icd/icd-10-cm/
 """
 

@@ -1,7 +1,8 @@
 """A TF-IDF index over the terms: from words to terms to codes.
 
-Weights are those of scikit-learn's TfidfVectorizer (smooth idf, sublinear tf is moot as words of a term are distinct, rows
-of unit length); only numpy runs here. A word that no term has is looked up by its letter groups among those that do.
+Weights are those of scikit-learn's TfidfVectorizer (smooth idf, rows of unit length; a term's words are distinct, so
+term frequency does not matter); only numpy runs here. A word that no term has is looked up by its letter groups among
+those that do.
 """
 
 from __future__ import annotations
@@ -43,10 +44,13 @@ class Index:
         self.terms = list(terms)
         keys: dict[str, list[int]] = defaultdict(list)
         rows: list[list[str]] = []
+        self._categories: dict[str, set[str]] = defaultdict(set)
         for number, term in enumerate(self.terms):
             words = words_of(term.text)
             keys[key_of(words)].append(number)
             rows.append(features_of(sorted(set(words))))
+            if term.source != "broader":
+                self._categories[term.code.split(".")[0]].update(rows[-1])
         self.keys = dict(keys)
         self._likely = [_source_weight(term) for term in self.terms]
         self._weigh(rows)
@@ -81,6 +85,10 @@ class Index:
             if term.code not in best or score > best[term.code].score:
                 best[term.code] = Match(term.code, score, term, exact=True)
         return sorted(best.values(), key=lambda match: (-match.score, len(match.code), match.code))
+
+    def words_of_category(self, category: str) -> set[str]:
+        """Return the words (and word beginnings) of all terms in a three-character category."""
+        return self._categories.get(category, set())
 
     def weight(self, words: Sequence[str]) -> float:
         """Return how much the words tell: the sum of their idf, 0 for words that no term has."""

@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 from ai.assertion.context import PLAIN, assertion, read_sentence, section_assertion
 from ai.codes.index import Index, Match
-from ai.codes.words import vocabulary, words_of
+from ai.codes.terms import Term
+from ai.codes.words import key_of, vocabulary, words_of
 
 if TYPE_CHECKING:
     from spacy.language import Language
     from spacy.tokens import Doc, Span
 
 _LONGEST = 8
+_LONGEST_SENTENCE = 150
 _NEAR = 0.72
 _ROOTLESS = 2
 _SHORTEST_NAME = 3
@@ -56,10 +58,13 @@ def pipeline() -> Language:
 
 def _mark_sentences(doc: Doc) -> Doc:
     """Begin a sentence after a stop, or after a line end when the next line begins like one."""
-    begin = True
+    begin, length = True, 0
     for token in doc:
         token.is_sent_start = begin
-        begin = token.text in ".?!" or ("\n" in token.text and _starts_anew(doc, token.i + 1))
+        length = 1 if begin else length + 1
+        stop = token.text in ".?!" or ("\n" in token.text and _starts_anew(doc, token.i + 1))
+        # Without any stop a text would be one sentence, and the work per sentence grows with its square.
+        begin = stop or length >= _LONGEST_SENTENCE
     return doc
 
 
@@ -67,7 +72,22 @@ def _starts_anew(doc: Doc, position: int) -> bool:
     return position < len(doc) and (not doc[position].text[0].islower() or "\n\n" in doc[position - 1].text)
 
 
-def find_mentions(text: str, index: Index) -> list[Mention]:
+@dataclass(frozen=True, slots=True)
+class Lexicon:
+    """What mentions are looked up in: the index of terms, and the codes that coders gave to certain words."""
+
+    index: Index
+    learned: dict[str, tuple[tuple[str, float], ...]]
+
+    def exact(self, words: Sequence[str]) -> tuple[Match, ...]:
+        """Return the codes of exactly these words, those learned from coders first."""
+        learned = self.learned.get(key_of(list(words)), ())
+        text = " ".join(words)
+        taught = tuple(Match(code, share, Term(text, code, "coders"), exact=True) for code, share in learned)
+        return taught + tuple(self.index.exact(words))
+
+
+def find_mentions(text: str, lexicon: Lexicon) -> list[Mention]:
     """Return the mentions in a note, in order, not overlapping; offsets are those of Python (code points)."""
     found: list[Mention] = []
     section: str | None = None
@@ -75,30 +95,31 @@ def find_mentions(text: str, index: Index) -> list[Mention]:
         title = section_assertion(sentence.text) if ":" in sentence.text else None
         if ":" in sentence.text and _is_title(sentence.text):
             section = title
-        found += _in_sentence(sentence, section, index)
+        found += _in_sentence(sentence, section, lexicon)
     return found
 
 
 def _is_title(sentence: str) -> bool:
     """Tell a section's title: a few words at the start of a line, up to a colon."""
-    title = sentence.split(":")[0].strip()
+    title = sentence.partition(":")[0].strip()
     return bool(title) and len(title.split()) <= 4 and title[0].isupper()  # noqa: PLR2004
 
 
-def _in_sentence(sentence: Span, section: str | None, index: Index) -> Iterator[Mention]:
-    candidates = []
-    for phrase in _phrases(sentence):
-        candidates += _exact(phrase, index)
-        candidates += _near(phrase, index)
+def _in_sentence(sentence: Span, section: str | None, lexicon: Lexicon) -> Iterator[Mention]:
+    candidates: list[Candidate] = []
+    for phrase in phrases(sentence):
+        candidates += _exact(phrase, lexicon)
+        candidates += _near(phrase, lexicon)
     if not candidates:
         return
     read = read_sentence(sentence.text)
-    taken: list[tuple[int, int]] = []
+    taken = bytearray(len(sentence.text))
     chosen = []
     for weight, start, end, words, matches in sorted(candidates, key=lambda c: (-c[0], c[1])):
-        if all(end <= begin or start >= stop for begin, stop in taken):
-            taken.append((start, end))
-            local = assertion(read, start - sentence.start_char, end - sentence.start_char)
+        begin, stop = start - sentence.start_char, end - sentence.start_char
+        if not any(taken[begin:stop]):
+            taken[begin:stop] = b"\x01" * (stop - begin)
+            local = assertion(read, begin, stop)
             said = section if section and local == PLAIN else local
             chosen.append(Mention(start, end, matches, said, weight, words))
     yield from sorted(chosen, key=lambda mention: mention.start)
@@ -107,7 +128,7 @@ def _in_sentence(sentence: Span, section: str | None, index: Index) -> Iterator[
 Phrase = list[tuple[Any, list[str]]]
 
 
-def _phrases(sentence: Span) -> Iterator[Phrase]:
+def phrases(sentence: Span) -> Iterator[Phrase]:
     """Yield runs of tokens between punctuation, each with its comparable words."""
     phrase: Phrase = []
     for token in sentence:
@@ -124,38 +145,43 @@ def _phrases(sentence: Span) -> Iterator[Phrase]:
 Candidate = tuple[float, int, int, int, tuple[Match, ...]]
 
 
-def _exact(phrase: Phrase, index: Index) -> Iterator[Candidate]:
+def _exact(phrase: Phrase, lexicon: Lexicon) -> Iterator[Candidate]:
     """Yield windows whose words are exactly a term's; a window begins and ends with a word that counts."""
     generic = vocabulary()["generic"]
-    for first, (token, opening) in enumerate(phrase):
-        if not opening:
+    for first, last, words in windows(phrase):
+        distinct = set(words)
+        if distinct <= generic or not _names(distinct):
             continue
+        matches = lexicon.exact(words)
+        if matches:
+            start, end = phrase[first][0].idx, phrase[last][0].idx + len(phrase[last][0].text)
+            yield lexicon.index.weight(sorted(distinct)) + 1.0, start, end, len(distinct), matches[:_CANDIDATES]
+
+
+def windows(phrase: Phrase) -> Iterator[tuple[int, int, list[str]]]:
+    """Yield (first token, last token, words) of each stretch that begins and ends with a word that counts."""
+    for first, (_, opening) in enumerate(phrase):
         words: list[str] = []
-        for last in range(first, min(first + _LONGEST, len(phrase))):
-            closing = phrase[last][1]
-            words += closing
-            distinct = set(words)
-            if not closing or distinct <= generic or not _names(distinct):
-                continue
-            if index.exact(words):
-                matches = tuple(index.rank(words, _CANDIDATES))
-                exact = tuple(match for match in matches if match.exact)
-                if exact:
-                    end = phrase[last][0].idx + len(phrase[last][0].text)
-                    yield index.weight(sorted(distinct)) + 1.0, token.idx, end, len(distinct), exact
+        for last in range(first, min(first + _LONGEST, len(phrase)) if opening else first):
+            words = words + phrase[last][1]
+            if phrase[last][1]:
+                yield first, last, words
 
 
-def _near(phrase: Phrase, index: Index) -> Iterator[Candidate]:
+def _near(phrase: Phrase, lexicon: Lexicon) -> Iterator[Candidate]:
     """Yield runs of words that count when the whole run is close to a term though not the same."""
     for run in _runs(phrase):
         words = [word for _, own in run for word in own]
         if not _ROOTLESS <= len(set(words)) <= _LONGEST or not _names(set(words)):
             continue
-        matches = [match for match in index.rank(words, _CANDIDATES) if match.score >= _NEAR]
-        if matches and not matches[0].exact:
+        if lexicon.exact(words):
+            continue
+        matches = tuple(match for match in lexicon.index.rank(words, _CANDIDATES) if match.score >= _NEAR)
+        if matches:
             start, end = run[0][0].idx, run[-1][0].idx + len(run[-1][0].text)
-            weight = index.weight(sorted(set(words))) * matches[0].score
-            yield weight, start, end, len(set(words)), tuple(matches)
+            # Cubed, so that a run with words to spare yields to the exact term inside it.
+            weight = lexicon.index.weight(sorted(set(words))) * matches[0].score ** 3
+            yield weight, start, end, len(set(words)), matches
 
 
 def _runs(phrase: Phrase) -> Iterator[Phrase]:
@@ -174,8 +200,3 @@ def _runs(phrase: Phrase) -> Iterator[Phrase]:
 def _names(words: set[str]) -> bool:
     """Tell whether words can name something: digits and single letters alone cannot."""
     return any(len(word) >= _SHORTEST_NAME and not word.isdigit() for word in words)
-
-
-def spans_of(mentions: Sequence[Mention]) -> list[tuple[int, int]]:
-    """Return the offsets of mentions."""
-    return [(mention.start, mention.end) for mention in mentions]

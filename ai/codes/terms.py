@@ -1,7 +1,7 @@
 """The terms from which the code index is built, and the script that compiles them: ``python -m ai.codes.terms``.
 
 Sources: the ICD-10-CM tabular list of April 2026 (CDC/NCHS, free to use; read through the MIT-licensed package
-simple-icd-10-cm), and labels of the Disease Ontology with ICD-10-CM cross-references (CC0). The output is two gzipped
+simple-icd-10-cm), and labels of the Disease Ontology with ICD-10-CM cross-references (CC0). The output is three gzipped
 TSV files in ``ai/codes/data``, a small part of what the package holds in memory.
 """
 
@@ -28,8 +28,11 @@ SYSTEM = "http://hl7.org/fhir/sid/icd-10-cm"
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """Words that name a code. ``source``: title, inclusion (both ICD-10-CM), ontology, or broader (an ontology label
-    under the code of its nearest coded ancestor)."""
+    """Words that name a code.
+
+    ``source``: title or inclusion (both ICD-10-CM), ontology, broader (an ontology label under the code of its nearest
+    coded ancestor), or coders (learned from coded notes).
+    """
 
     text: str
     code: str
@@ -46,7 +49,7 @@ def read_pairs(path: Path) -> list[tuple[str, str, str]]:
     header = next(rows, [])
     wide = len(header) > 2  # noqa: PLR2004 - id, label, cross-references
     for row in rows:
-        if len(row) < len(header):
+        if len(row) < max(len(header), 2):
             raise UnreadableDataError(f"{path}, line {rows.line_num}: {len(row)} columns, not {len(header)}")
         identity, label, code = (row[0], row[1], row[2]) if wide else (row[0], row[0], row[1])
         found += [(identity, label, one.strip().removeprefix("ICD10CM:")) for one in code.split(",") if one.strip()]
@@ -82,6 +85,12 @@ def variants(text: str) -> Iterator[str]:
     if bare != text:
         yield bare
     yield from (inside for inside in _BRACKETED.findall(text) if len(words_of(inside)) <= 4)  # noqa: PLR2004
+
+
+def read_shipped_parents() -> dict[str, str]:
+    """Return the ontology's label → label of its superclass, as compiled."""
+    lines = gzip.decompress((DATA / "parents.tsv.gz").read_bytes()).decode("utf-8").splitlines()
+    return dict(line.split("\t") for line in lines)
 
 
 def read_terms() -> list[Term]:
@@ -122,6 +131,7 @@ def compile_data(pairs: Path, parents: Path) -> None:
     )
     _write(DATA / "codes.tsv.gz", [header, *lines])
     _write(DATA / "terms.tsv.gz", list(unique))
+    _write(DATA / "parents.tsv.gz", ["\t".join(pair) for pair in read_parents(parents).items()])
 
 
 def _write(path: Path, lines: list[str]) -> None:

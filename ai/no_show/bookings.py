@@ -22,7 +22,7 @@ _DEFAULT_MINUTES = 30
 
 @dataclass(frozen=True, slots=True)
 class Booking:
-    """One appointment. Instants are aware; ``hour``, ``weekday`` and ``day`` are in the appointment's own offset.
+    """One appointment. Instants are aware; ``hour`` and ``day`` are in the appointment's own offset.
 
     ``created`` is the booking instant, to which all features refer; ``known`` is when the outcome is on record (the
     end of the appointment). ``no_show`` is None when the status is not an outcome.
@@ -43,7 +43,7 @@ class Booking:
 
 
 def read_booking(appointment: Resource, birth_dates: dict[str, date]) -> Booking:
-    """Read an Appointment; ``birth_dates`` maps ``Patient/id`` to a date. Unusable values become None, never an error."""
+    """Read an Appointment; ``birth_dates`` maps ``Patient/id`` to a date. What is unusable becomes None."""
     created, created_day = read_instant(appointment.get("created"))
     start, _ = read_instant(appointment.get("start"))
     end, _ = read_instant(appointment.get("end"))
@@ -89,7 +89,7 @@ def read_birth_dates(patients: Iterable[Resource]) -> dict[str, date]:
 
 
 def read_instant(text: Any) -> tuple[datetime | None, date | None]:
-    """Return the instant and calendar day of a FHIR dateTime; a bare day begins at its midnight UTC, less is unknown."""
+    """Return the instant and calendar day of a FHIR dateTime; a bare day begins at midnight UTC."""
     if not isinstance(text, str):
         return None, None
     try:
@@ -110,7 +110,7 @@ def _minutes(appointment: Resource, start: datetime | None, end: datetime | None
 
 
 def _actor(appointment: Resource, types: tuple[str, ...]) -> str | None:
-    """Return the first participant of one of the types as ``Type/id``, whether its reference is relative or absolute."""
+    """Return the first participant of one of the types as ``Type/id``, be its reference relative or absolute."""
     for participant in appointment.get("participant", ()):
         parts = str(participant.get("actor", {}).get("reference", "")).split("/_history/")[0].split("/")
         if len(parts) > 1 and parts[-2] in types:

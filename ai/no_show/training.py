@@ -44,8 +44,8 @@ def train(appointments: Sequence[Resource], patients: Sequence[Resource], source
     return train_on(read_bookings(appointments, patients), source)
 
 
-def train_on(bookings: Sequence[Booking], source: str, history: Sequence[Booking] = ()) -> Model:
-    """Train on bookings; ``history`` adds earlier ones that serve as history only.
+def train_on(bookings: Sequence[Booking], source: str) -> Model:
+    """Train on bookings.
 
     Raises TooFewOutcomesError below ``MINIMUM_OUTCOMES`` outcomes or ``MINIMUM_OF_EACH`` of either kind.
     """
@@ -59,7 +59,7 @@ def train_on(bookings: Sequence[Booking], source: str, history: Sequence[Booking
     cut = int(len(usable) * (1 - CALIBRATION_SHARE))
     y = np.array([float(bool(booking.no_show)) for booking in usable])
     prior_rate = round(float(y[:cut].mean()), 6)
-    past = History([*history, *bookings])
+    past = History(bookings)
     rows = [features_of(booking, past, prior_rate) for booking in usable]
     intercept, effects = _fit(rows[:cut], y[:cut])
     base_rate = round(float(y.mean()), 6)

@@ -10,6 +10,7 @@ from conformance.fhirpath.errors import FHIRPathError
 from conformance.fhirpath.frame import Expr, Frame
 from conformance.fhirpath.functions import FUNCTIONS
 from conformance.fhirpath.functions.registry import Function
+from conformance.fhirpath.hoisting import is_same_for_all_items, keep
 from conformance.fhirpath.items import Collection, Item, Node, children
 from conformance.fhirpath.model import ancestors, resolve_type
 from conformance.fhirpath.operands import integer
@@ -26,12 +27,18 @@ from conformance.fhirpath.syntax import (
     Polarity,
     TypeOperation,
     Variable,
+    operands,
     qualified_name,
 )
 
 
-def compile_expression(node: Expression) -> Expr:
-    """Return the closure for ``node``; raises FHIRPathError for unknown functions, types or argument counts."""
+def compile_expression(node: Expression, *, repeated: bool = False) -> Expr:
+    """Return the closure for ``node``; raises FHIRPathError for unknown functions, types or argument counts.
+
+    ``repeated`` says that it will run for each item of a collection: then what never changes is evaluated once.
+    """
+    if repeated and is_same_for_all_items(node):
+        return keep(compile_expression(node))
     match node:
         case Literal(value):
             return _constant([] if value is None else [value])
@@ -40,17 +47,19 @@ def compile_expression(node: Expression) -> Expr:
         case Member(None, name):
             return _start(name)
         case Member(target, name) if target is not None:
-            return _member(compile_expression(target), name)
+            return _member(compile_expression(target, repeated=repeated), name)
         case Invocation():
-            return _call(node)
-        case Indexer(target, index):
-            return _index(compile_expression(target), compile_expression(index))
-        case Polarity(sign, operand):
-            return _unary(negate if sign == "-" else affirm, compile_expression(operand))
-        case TypeOperation(operator, operand, type_name):
-            return _with_types(FUNCTIONS[operator], compile_expression(operand), type_name)
-        case Binary(operator, left, right):
-            return _binary(operator, compile_expression(left), compile_expression(right))
+            return _call(node, repeated=repeated)
+    parts = [compile_expression(operand, repeated=repeated) for operand in operands(node)]
+    match node:
+        case Indexer():
+            return _index(*parts)
+        case Polarity(sign):
+            return _unary(negate if sign == "-" else affirm, *parts)
+        case TypeOperation(operator, _, type_name):
+            return _with_types(FUNCTIONS[operator], parts[0], type_name)
+        case Binary(operator):
+            return _binary(operator, *parts)
     raise FHIRPathError(f"cannot compile {node}")
 
 
@@ -142,22 +151,24 @@ def _with_types(declared: Function, target: Expr, type_name: str) -> Expr:
     return lambda frame: run(frame, target(frame), wanted)
 
 
-def _call(node: Invocation) -> Expr:
+def _call(node: Invocation, *, repeated: bool) -> Expr:
     declared = FUNCTIONS.get(node.name)
     if declared is None:
         raise FHIRPathError(f"there is no function {node.name}()")
     if not declared.minimum <= len(node.arguments) <= declared.maximum:
         counts = sorted({declared.minimum, declared.maximum})
         raise FHIRPathError(f"{node.name}() takes {' to '.join(map(str, counts))} arguments, not {len(node.arguments)}")
-    target = _focus if node.target is None else compile_expression(node.target)
+    target = _focus if node.target is None else compile_expression(node.target, repeated=repeated)
     if declared.types:
         type_name = qualified_name(node.arguments[0])
         if type_name is None:
             raise FHIRPathError(f"{node.name}() needs the name of a type")
         return _with_types(declared, target, type_name)
-    run, arguments = declared.run, [compile_expression(argument) for argument in node.arguments]
+    run = declared.run
     if declared.lazy:
-        return lambda frame: run(frame, target(frame), *arguments)
+        criteria = [compile_expression(argument, repeated=True) for argument in node.arguments]
+        return lambda frame: run(frame, target(frame), *criteria)
+    arguments = [compile_expression(argument, repeated=repeated) for argument in node.arguments]
     if not arguments:
         return lambda frame: run(frame, target(frame))
     return lambda frame: run(frame, target(frame), *[argument(frame) for argument in arguments])

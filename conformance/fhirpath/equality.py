@@ -11,8 +11,6 @@ from conformance.fhirpath.items import Collection, Item, Node, to_json, to_syste
 from conformance.fhirpath.quantity import Quantity, align_equivalent, compare
 from conformance.fhirpath.temporal import Temporal
 
-_HASHABLE = frozenset({bool, str})
-
 
 def is_number(value: Any) -> bool:
     """Tell whether ``value`` is an Integer, Long or Decimal."""
@@ -56,6 +54,16 @@ def _same_json(a: Any, b: Any) -> bool:
     if is_number(a) and is_number(b):
         return bool(a == b)
     return type(a) is type(b) and a == b
+
+
+def frozen(value: Any) -> Any:
+    """Return a hashable stand-in for a JSON value: two are equal exactly if the values are."""
+    if type(value) is dict:
+        return frozenset((key, frozen(entry)) for key, entry in value.items())
+    if type(value) is list:
+        return tuple(map(frozen, value))
+    # Python takes True for 1
+    return ("boolean", value) if type(value) is bool else value
 
 
 def equal_collections(left: Collection, right: Collection) -> bool | None:
@@ -141,15 +149,18 @@ def distinct(items: Collection) -> Collection:
     if len(items) < 2:  # noqa: PLR2004 (nothing to compare)
         return items
     kept: Collection = []
-    seen: set[tuple[type, Any]] = set()
+    loose: Collection = []  # values whose equality is more than being the same
+    seen: set[Any] = set()
     for item in items:
         value = to_system(item)
-        if type(value) in _HASHABLE:
-            key = (type(value), value)
-            if key not in seen:
-                seen.add(key)
+        if value is None or isinstance(value, Temporal | Quantity):
+            if not contains(kept, item):
                 kept.append(item)
-        elif not contains(kept, item):
+                loose.append(item)
+            continue
+        key = frozen(to_json(value))
+        if key not in seen and not contains(loose, item):
+            seen.add(key)
             kept.append(item)
     return kept
 

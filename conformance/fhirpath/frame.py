@@ -47,7 +47,19 @@ class Frame:
     ``as_filters`` lets ``as`` pick from several items, as R4's search parameters expect, where N1 has an error.
     """
 
-    __slots__ = ("_now", "as_filters", "context", "environment", "focus", "hooks", "index", "resolve", "root", "total")
+    __slots__ = (
+        "_now",
+        "as_filters",
+        "context",
+        "environment",
+        "focus",
+        "hooks",
+        "index",
+        "kept",
+        "resolve",
+        "root",
+        "total",
+    )
 
     def __init__(
         self,
@@ -68,6 +80,7 @@ class Frame:
         self.focus = context
         self.index: int | None = None
         self.total: Collection = []
+        self.kept: dict[Expr, Collection] = {}
         self._now: Temporal | None = None
 
     def apply(self, expression: Expr, item: Item, index: int) -> Collection:

@@ -8,6 +8,7 @@ from typing import Any
 
 from conformance.definitions import types
 from conformance.fhirpath.compiler import compile_expression
+from conformance.fhirpath.equality import frozen
 from conformance.fhirpath.errors import FHIRPathError
 from conformance.fhirpath.evaluation import evaluate_compiled
 from conformance.fhirpath.items import Item, Node, resource_node, to_json, type_of
@@ -87,13 +88,14 @@ def _united(parts: list[Project]) -> Project:
 
 
 def _distinct(pairs: Pairs) -> Pairs:
+    if len(pairs) == 2 and pairs[0][1] != pairs[1][1]:  # noqa: PLR2004 (the usual case, without freezing)
+        return pairs
+    seen: set[Any] = set()
     kept: Pairs = []
-    values: list[Any] = []
     for pair in pairs:
-        # bool is an int to Python, but true is not 1 to FHIRPath
-        value = str(pair[1]) if type(pair[1]) is bool else pair[1]
-        if value not in values:
-            values.append(value)
+        key = frozen(pair[1])
+        if key not in seen:
+            seen.add(key)
             kept.append(pair)
     return kept
 

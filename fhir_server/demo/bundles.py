@@ -18,9 +18,7 @@ def bundles(resources: Iterable[Resource], size: int = 200) -> Iterator[Resource
         if "id" not in resource:
             raise ValueError(f"a {resource['resourceType']} without id can't be put into the demo's bundles")
         url = f"{resource['resourceType']}/{resource['id']}"
-        entries.append(
-            {"fullUrl": f"urn:praxis:demo:{url}", "resource": resource, "request": {"method": "PUT", "url": url}}
-        )
+        entries.append({"resource": resource, "request": {"method": "PUT", "url": url}})
         if len(entries) == size:
             yield _transaction(entries)
             entries = []

@@ -42,7 +42,7 @@ def total_bytes(paths: list[Path]) -> int:
 
 
 def read_units(paths: list[Path], on_bytes: OnBytes = lambda _: None) -> Iterator[Found]:
-    """Yield every unit of the paths, always in the same order; tell ``on_bytes`` how many bytes of the files are read."""
+    """Yield every unit of the paths, always in the same order; ``on_bytes`` is told how many bytes are read so far."""
     done = 0
     for path in paths:
         for file, named in _files(path):

@@ -31,9 +31,9 @@ class NotFhirError(UnloadableError):
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """One unit. ``body`` is a transaction Bundle if it is ``whole``, else one Bundle entry that carries its request.
+    """One unit. ``body`` is a transaction Bundle if it is ``whole``, else one Bundle entry with its request.
 
-    ``conditional`` tells that it holds a reference such as ``Practitioner?identifier=…``, which needs other units first.
+    ``conditional`` tells that it refers to others by search (``Practitioner?identifier=…``), so they must be there.
     """
 
     digest: bytes
@@ -47,21 +47,24 @@ class Unit:
 class _Head(msgspec.Struct, rename="camel"):
     resource_type: str | None = None
     id: str | None = None
-    type: str | None = None
 
 
 class _Mode(msgspec.Struct):
     mode: str | None = None
 
 
+_ABSENT = msgspec.Raw()  # of no bytes: a union of Raw with None would refuse every value
+
+
 class _Entry(msgspec.Struct, rename="camel"):
-    resource: msgspec.Raw | None = None
-    request: msgspec.Raw | None = None
+    resource: msgspec.Raw = _ABSENT
+    request: msgspec.Raw = _ABSENT
     full_url: str | None = None
     search: _Mode | None = None
 
 
 class _Bundle(msgspec.Struct):
+    type: str | None = None
     entry: list[msgspec.Raw] = []
 
 
@@ -78,14 +81,15 @@ def units_of(content: bytes, source: str) -> Iterator[Unit]:
         yield _unit(content, source, _entry(content, head))
         return
     try:
-        entries = _BUNDLE.decode(content).entry
+        bundle = _BUNDLE.decode(content)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise UnloadableError(f"the Bundle's entries can't be read: {error}") from error
-    if head.type == "transaction":
+        raise UnloadableError(f"the Bundle can't be read: {error}") from error
+    entries = bundle.entry
+    if bundle.type == "transaction":
         yield _unit(content, source, content, len(entries), whole=True)
-    elif head.type not in _INDEPENDENT:
-        raise UnloadableError(f"a Bundle of type {head.type!r} can't be loaded")
-    elif head.type != "batch" and _URN_REFERENCE.search(content):
+    elif bundle.type not in _INDEPENDENT:
+        raise UnloadableError(f"a Bundle of type {bundle.type!r} can't be loaded")
+    elif bundle.type != "batch" and _URN_REFERENCE.search(content):
         yield _unit(content, source, transaction(_of_bundle(entries)), len(entries), whole=True)
     else:
         for number, entry in enumerate(entries):
@@ -122,9 +126,9 @@ def _of_bundle(entries: Sequence[msgspec.Raw], first: int = 0) -> list[bytes]:
             entry = _ENTRY.decode(raw)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise UnloadableError(f"entry[{number}] can't be read: {error}") from error
-        if entry.request is not None:
+        if bytes(entry.request):
             made.append(bytes(raw))
-        elif entry.resource is None:
+        elif not bytes(entry.resource):
             raise UnloadableError(f"entry[{number}] has neither resource nor request")
         elif entry.search is None or entry.search.mode != "outcome":
             resource = bytes(entry.resource)

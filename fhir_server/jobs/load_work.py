@@ -69,7 +69,7 @@ class Stored:
 
 
 async def store(target: LoadTarget, units: Sequence[Unit]) -> Stored:
-    """Store what can be stored of a batch; each unit that can't is a Failure. Raises Unavailable when the target is gone."""
+    """Store what can be stored of a batch; each other unit is a Failure. Raises Unavailable when the target is gone."""
     try:
         return await _store_patiently(target, units)
     except Unavailable:

@@ -61,7 +61,10 @@ class ContentError(Exception):
 
 
 class Apply(Protocol):
-    """Gives one message its effect through a context and returns its report; raises ContentError."""
+    """Gives messages their effect through a context and returns their reports, in order; raises ContentError."""
 
-    async def __call__(self, raw: bytes, context: Context) -> Resource:
-        """Read, convert and write; everything inside the caller's transaction."""
+    async def __call__(self, raws: Sequence[bytes], context: Context) -> list[Resource]:
+        """Read, convert and write; everything inside the caller's transaction. The messages are of different lanes.
+
+        When several can't be applied together it raises, and the caller tries them one by one.
+        """

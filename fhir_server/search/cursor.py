@@ -47,6 +47,4 @@ def _sign(query: BoundQuery, payload: bytes, key: bytes) -> bytes:
 
 
 def _refused() -> InvalidSearch:
-    return InvalidSearch(
-        [Issue("error", "value", "This '_cursor' was not made by this server for this query.")]
-    )
+    return InvalidSearch([Issue("error", "value", "This '_cursor' was not made by this server for this query.")])

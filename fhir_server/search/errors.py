@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from conformance.issues import InvalidResource, Issue
 
+_LONGEST_SHOWN = 1000
+
 
 class InvalidSearch(InvalidResource):
     """A search that can't be carried out as asked (HTTP 400); ``issues`` name the parameter and the value."""
@@ -15,4 +17,5 @@ class Unsupported(Exception):  # noqa: N818 - an error only where the client ask
 
 def invalid_value(name: str, value: str, reason: str) -> InvalidSearch:
     """Return the error for one bad value of one parameter."""
-    return InvalidSearch([Issue("error", "value", f"Search parameter '{name}' has the value '{value}': {reason}")])
+    shown = value if len(value) <= _LONGEST_SHOWN else value[:_LONGEST_SHOWN] + "…"
+    return InvalidSearch([Issue("error", "value", f"Search parameter '{name}' has the value '{shown}': {reason}")])

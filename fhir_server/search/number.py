@@ -77,7 +77,7 @@ COMPARE: Mapping[str, Callable[[Any, Any, Any, Any], Any]] = {
     "eb": lambda _, high, value, __: high < value,
     "ap": lambda low, high, least, most: (low <= most) & (high >= least),
 }
-_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d{1,3})?")
+_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d{1,3})?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,17 +10,33 @@ from dataclasses import dataclass
 from typing import Any
 
 from psycopg.types.numeric import Int8
-from sqlalchemy import ColumnElement, DateTime, FromClause, Integer, Numeric, Text, and_, func, or_, select, tuple_
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    DateTime,
+    FromClause,
+    Integer,
+    Numeric,
+    Text,
+    and_,
+    func,
+    or_,
+    select,
+    tuple_,
+)
 from sqlalchemy.types import TypeEngine
 
 from fhir_server.search.bound import SortKey
 from fhir_server.search.condition import INT8, Scope
 from fhir_server.store.tables import date_index, number_index, string_index
 
-# Ascending order goes by a resource's least value, descending order by its greatest; a span's greatest is its end.
-_LEAST = {"string": string_index.c.value, "date": date_index.c.low, "number": number_index.c.value}
-_GREATEST = {"string": string_index.c.value, "date": date_index.c.high, "number": number_index.c.value}
-_TYPES: dict[str, TypeEngine[Any]] = {
+# A span of time is ordered by its start in both directions.
+SORT_VALUES: dict[str, Column[Any]] = {
+    "string": string_index.c.value,
+    "date": date_index.c.low,
+    "number": number_index.c.value,
+}
+SORT_TYPES: dict[str, TypeEngine[Any]] = {
     "id": Text(),
     "last_updated": DateTime(timezone=True),
     "string": Text(),
@@ -55,7 +71,7 @@ def sort_columns(sort: Sequence[SortKey], scope: Scope) -> tuple[list[ColumnElem
         if key.parameter is None:
             columns.append(scope.table.c[key.source])
             continue
-        value = (_GREATEST if key.descending else _LEAST)[key.source]
+        value = SORT_VALUES[key.source]
         table = value.table.c
         extreme = (func.max if key.descending else func.min)(value).label("value")
         subquery = (
@@ -88,7 +104,7 @@ def after(
     """Return the condition that a row comes after a place."""
     take = scope.binds.take
     given = [
-        None if value is None else take(_TYPES[key.source])
+        None if value is None else take(SORT_TYPES[key.source])
         for key, value in zip(sort, position.sort_values, strict=True)
     ]
     key_column, key_value = scope.table.c.key, take(INT8)

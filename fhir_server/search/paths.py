@@ -17,6 +17,8 @@ _EXTENSION = re.compile(r"\.extension\('[^']*'\)")
 _CALL = re.compile(r"\.\w+\((?:[^()']|'[^']*'|\((?:[^()']|'[^']*')*\))*\)|\[\d+\]| as \w+")
 _CAST = re.compile(r"^\(?\w+\.\w+(?: as |\.as\(|\.ofType\()(\w+)\)")
 _RESOLVES_TO = re.compile(r"where\(resolve\(\) is (\w+)\)")
+# One official expression uses this name, which FHIRPath for R4 doesn't define.
+_HAS_EXTENSION = re.compile(r"hasExtension\(('[^']*')\)")
 _PATH = re.compile(r"^\w+(?:\.\w+)*$")
 
 
@@ -36,13 +38,11 @@ class Branch:
 
 def branches(expression: str, resource_type: str) -> Iterator[Branch]:
     """Yield the branches of an expression that concern a resource type."""
-    for text in _split(expression):
+    for text in _split(_HAS_EXTENSION.sub(r"extension(\1).exists()", expression)):
         root, _, rest = text.lstrip("(").partition(".")
-        if not rest or root not in types():
-            if root in types():
-                continue  # the resource itself: only composite parameters do this
+        if root not in types():
             yield _branch(f"{resource_type}.{text}", resource_type)
-        elif root == resource_type or root in _ROOTS:
+        elif rest and (root == resource_type or root in _ROOTS):  # without a rest it is what composite parameters use
             yield _branch(text, resource_type)
 
 

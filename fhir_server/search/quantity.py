@@ -46,7 +46,7 @@ def _unit(quantity: dict[str, Any]) -> Unit:
 
 
 def condition(_: Parameter, place: Slot, __: str | None, values: Sequence[str]) -> Condition:
-    """Return what a search for ``5.4``, ``5.4|system|code`` or ``5.4||unit`` asks for. Raises ValueError if it is bad."""
+    """Return what a search for ``5.4``, ``5.4|system|code`` or ``5.4||unit`` asks for. Raises ValueError if bad."""
     return any_of([_condition(place, value) for value in values])
 
 

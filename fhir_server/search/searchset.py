@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from conformance.issues import Issue
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(NamedTuple):
     """A resource's current version; ``content`` is its JSON in UTF-8, ``key`` its place in the default order."""
 
     resource_type: str

@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, Select, and_, func, literal_column, select
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.sql.elements import CompilerElement
 
+from fhir_server.search.by_value import page_by_value
 from fhir_server.search.condition import INT8, Binds, Condition, Scope
 from fhir_server.search.order import Position, after, ordering, sort_columns
 from fhir_server.search.rewrites import Permitted, Rewritten
@@ -59,6 +60,8 @@ def page(query: Rewritten, position: Position | None) -> Run:
 def _page(query: Rewritten, position: Position | None) -> Select[Any]:
     scope = _scope(query.resource_type)
     where = _matching(query.resource_type, query.where, scope)
+    if len(query.sort) == 1 and query.sort[0].parameter is not None:
+        return page_by_value(query.sort[0], _row(scope), where, position, scope)
     columns, joins = sort_columns(query.sort, scope)
     source: Any = scope.table
     for join in joins:

@@ -112,9 +112,9 @@ def _message_types(package: Path) -> Iterable[list[str]]:
 def _not_covered(folder: Path) -> Iterable[list[str]]:
     covered: dict[str, set[int]] = {}
     for name in ("segments", "datatypes"):
-        for row in _ours(name):
-            if row["origin"] != "ours":
-                published, _, numbers = row["origin"].rpartition(":")
+        for origin in (r["origin"] for r in _ours(name)):
+            if origin != "ours":
+                published, _, numbers = origin.rpartition(":")
                 covered.setdefault(published, set()).update(int(n) for n in numbers.split("+"))
     for kind, names in (("segments", _SEGMENT_MAPS), ("datatypes", _DATATYPE_MAPS)):
         for name in names:

@@ -29,14 +29,18 @@ UTC_ZONE = "+00:00"
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
-    """What a message comes to: a transaction Bundle of conditional updates and creates, the drafts behind it, and a report.
+    """What a message comes to: drafts of resources, and a report.
 
     ``report`` lists the resources, the fields that no mapping covers (``ZDS-1``: how often) and warnings by location.
     """
 
-    bundle: Json
     drafts: tuple[Draft, ...]
     report: Json
+
+    @property
+    def bundle(self) -> Json:
+        """The drafts as a transaction Bundle of conditional updates and creates."""
+        return {"resourceType": "Bundle", "type": "transaction", "entry": [entry(d) for d in self.drafts]}
 
 
 @cache
@@ -118,7 +122,7 @@ class _Converter:
                 self.run.where = f"PV1^{visit.sequence}^19"
                 self.run.warn("the visit has no number, account or start: not mapped")
         self._fill(within, drafts)
-        finish.patient(drafts["Patient"], self.run)
+        finish.patient(drafts["Patient"])
         if "Encounter" in drafts:
             finish.encounter(drafts["Encounter"], self.event)
             self._link(drafts, "Encounter", drafts)
@@ -147,10 +151,8 @@ class _Converter:
         patient = outer["Patient"]
         number = order_number(self.message, common, detail)
         service = detail.value(4, 1) or detail.value(4, 4) or detail.value(4, 2) or detail.value(4, 5)
-        if number is not None:
-            key = (number.system, number.value)
-        else:  # a report without any number is told apart by patient and time
-            key = (patient.identity.system, patient.identity.value, detail.value(7))
+        # A report without any number is told apart by patient and time.
+        key: tuple[str, ...] = number or (*patient.identity, detail.value(7))
         drafts = dict(outer)
         for resource_type in ("ServiceRequest", "DiagnosticReport"):
             kind = "order" if resource_type == "ServiceRequest" else "report"
@@ -163,7 +165,7 @@ class _Converter:
             finish.specimen(specimen)
             self._link({**drafts, "Specimen": specimen}, "Specimen", drafts)
         observations = self._observations(within, key, drafts)
-        finish.order(drafts["ServiceRequest"], self.run)
+        finish.order(drafts["ServiceRequest"])
         finish.report(drafts["DiagnosticReport"], self.run)
         self._link(drafts, "ServiceRequest", drafts)
         self._link(drafts, "DiagnosticReport", drafts)
@@ -269,5 +271,4 @@ def convert(message: Message, zone: str = UTC_ZONE) -> Conversion:
         kind = draft.resource["resourceType"]
         counts[kind] = counts.get(kind, 0) + 1
     report: Json = {"resources": counts, "notMapped": run.unmapped, "warnings": run.warnings, "characterSet": message.codec}
-    bundle = {"resourceType": "Bundle", "type": "transaction", "entry": [entry(d) for d in drafts]}
-    return Conversion(bundle, drafts, report)
+    return Conversion(drafts, report)

@@ -120,6 +120,10 @@ def _place(target: str, extra: dict[str, Any]) -> Place:
     return descend if rest else put
 
 
+def _always(constant: object) -> Conversion:
+    return lambda _piece, _run, _depth: constant
+
+
 def _root(row: Row, extra: dict[str, Any]) -> str:
     name = row.target.partition(".")[0].partition("[")[0]
     return f"extension:{extra['url']}" if name == "extension" and "url" in extra else name
@@ -132,8 +136,7 @@ def compile_map(name: str, conversions: Conversions) -> tuple[Rule, ...]:
         extra = row.extra if isinstance(row.extra, dict) else {}
         convert: Conversion
         if row.convert == "constant":
-            constant = row.extra
-            convert, extra = (lambda _piece, _run, _depth, c=constant: c), {}
+            convert, extra = _always(row.extra), {}
         else:
             convert = conversions(row.convert, row.vocabulary)
         repeats = "[]" in row.target

@@ -28,20 +28,9 @@ def identify(draft: Draft) -> None:
         identifiers.append({"system": system, "value": value_})
 
 
-def patient(draft: Draft, run: Run) -> None:
-    """A patient managed by nobody we know; only a date of death that could not be read leaves the fact itself."""
-    del run
-    resource = draft.resource
-    if "deceasedDateTime" in resource:
-        resource.pop("deceasedBoolean", None)
-        draft.deleted.add("deceasedBoolean")
-    elif "deceasedBoolean" in resource:
-        draft.deleted.add("deceasedDateTime")
-    if "multipleBirthInteger" in resource:
-        draft.deleted.add("multipleBirthBoolean")
-    elif "multipleBirthBoolean" in resource:
-        draft.deleted.add("multipleBirthInteger")
-    draft.deleted -= resource.keys()
+def patient(draft: Draft) -> None:
+    """What a message both gives and deletes (a home number, no business number) is given."""
+    draft.deleted -= draft.resource.keys()
 
 
 def encounter(draft: Draft, event: str) -> None:
@@ -65,9 +54,8 @@ def specimen(draft: Draft) -> None:
         collection.pop("collectedDateTime", None)
 
 
-def order(draft: Draft, run: Run) -> None:
+def order(draft: Draft) -> None:
     """A request that a result answers: status unknown unless ORC tells it."""
-    del run
     resource = draft.resource
     resource.setdefault("intent", "order")
     if "status" not in resource:

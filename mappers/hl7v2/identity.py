@@ -17,6 +17,8 @@ from mappers.hl7v2.tokenizer import DELETE, Message, Segment, part
 _OID = re.compile(r"[0-2](\.(0|[1-9]\d*))+$", re.ASCII)
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", re.ASCII | re.IGNORECASE)
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:\S+$", re.ASCII)
+_PLAIN = re.compile(r"[A-Za-z0-9._-]+$", re.ASCII)
+_PLAIN_PART = re.compile(r"[A-Za-z0-9._:^-]*$", re.ASCII)
 _UNRANKED = 50
 
 
@@ -28,7 +30,7 @@ class Identity(NamedTuple):
 
 
 def _segment(text: str) -> str:
-    return quote(text, safe="")
+    return text if _PLAIN.match(text) else quote(text, safe="")
 
 
 def sender_name(message: Message) -> str:
@@ -127,4 +129,4 @@ def order_number(message: Message, order: Segment | None, observation: Segment |
 
 def composed(kind: str, *parts: str) -> Identity:
     """Return an identity made of several values, e.g. an observation's: order, code and sub-id."""
-    return Identity(f"urn:x-hl7v2:{kind}", "/".join(quote(p, safe=":.-^") for p in parts))
+    return Identity(f"urn:x-hl7v2:{kind}", "/".join(p if _PLAIN_PART.match(p) else quote(p, safe=":.-^") for p in parts))

@@ -65,7 +65,13 @@ def organization(resource: Json, run: Run) -> Json | None:
 
 
 def sending_organization(run: Run) -> Json | None:
-    """Return a reference to the facility that sends the message (MSH-4)."""
+    """Return a reference to the facility that sends the message (MSH-4), or None."""
+    if run.sending_facility is None:
+        run.sending_facility = _facility(run) or {}
+    return dict(run.sending_facility) or None
+
+
+def _facility(run: Run) -> Json | None:
     raw = run.message.header.field(4)
     if not raw.strip():
         return None

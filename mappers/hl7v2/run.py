@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import Any, Literal
-from uuid import UUID, uuid5
 
 from mappers.hl7v2.identity import Identity, sender_name
 from mappers.hl7v2.timestamps import zone_of
 from mappers.hl7v2.tokenizer import Message
 
-_NAMESPACE = UUID("6b0c1f4e-2f0e-5c58-9d6a-3f0f5e1f7a21")
 _MAX_WARNINGS = 200
 Mode = Literal["update", "create"]
 
@@ -31,10 +30,16 @@ class Draft:
     weak: set[str] = field(default_factory=set)
 
 
+def _full_url(resource_type: str, identity: Identity) -> str:
+    """Return a UUID made from the identity (version 8 of RFC 9562), the same whenever the identity is met."""
+    digits = blake2b(f"{resource_type}|{identity.system}|{identity.value}".encode(), digest_size=16).hexdigest()
+    return f"urn:uuid:{digits[:8]}-{digits[8:12]}-8{digits[13:16]}-8{digits[17:20]}-{digits[20:]}"
+
+
 class Run:
     """The state of one conversion: delimiters, default zone, resources by identity, warnings, fields without a mapping."""
 
-    __slots__ = ("codec", "delimiters", "drafts", "marks", "message", "sender", "unmapped", "warnings", "where", "zone")
+    __slots__ = ("codec", "delimiters", "drafts", "marks", "message", "sender", "sending_facility", "unmapped", "warnings", "where", "zone")
 
     def __init__(self, message: Message, zone: str) -> None:
         self.message = message
@@ -48,6 +53,7 @@ class Run:
         self.warnings: list[dict[str, str]] = []
         self.unmapped: dict[str, int] = {}
         self.where = ""
+        self.sending_facility: dict[str, Any] | None = None
 
     def warn(self, reason: str) -> None:
         """Note something about the field at hand; the reason never repeats content."""
@@ -58,7 +64,6 @@ class Run:
         """Return the draft of a resource, a new one for an identity not met before in this message."""
         found = self.drafts.get((resource_type, identity))
         if found is None:
-            url = f"urn:uuid:{uuid5(_NAMESPACE, f'{resource_type}|{identity.system}|{identity.value}')}"
-            found = Draft({"resourceType": resource_type}, identity, url, mode)
+            found = Draft({"resourceType": resource_type}, identity, _full_url(resource_type, identity), mode)
             self.drafts[resource_type, identity] = found
         return found

@@ -143,6 +143,18 @@ def test_nesting_is_bounded() -> None:
     assert [i.code for i in issues_of(nested_extensions(5000))] == ["structure"]
 
 
+@pytest.mark.parametrize("text", ["}]", '\\"}]', '\\\\\\"}]\\\\', '"}]"'.replace('"', '\\"'), "\\n}]\\n"])
+def test_brackets_in_strings_do_not_hide_nesting(text: str) -> None:
+    opened = text.replace("}]", "[{")
+    level = f'{{"id":"{text}","url":"u","extension":['
+    body = level * MAX_DEPTH + '{"url":"u","valueInteger":1}' + "]}" * MAX_DEPTH
+    deep = f'{{"resourceType":"Patient","extension":[{body}],"name":[{{"text":"{opened * MAX_DEPTH}"}}]}}'
+    assert [i.diagnostics for i in issues_of(deep.encode())] == [
+        f"Elements are nested more than {MAX_DEPTH} levels deep"
+    ]
+    assert decode(f'{{"resourceType":"Patient","name":[{{"given":{["[{" * 200]!r}}}]}}'.replace("'", '"').encode())
+
+
 DEEP_NAME = b'{"resourceType":"Patient","name":' + b"[" * 3000 + b"]" * 3000 + b"}"
 
 

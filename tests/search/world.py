@@ -20,6 +20,7 @@ from fhir_server.store.tables import type_ids
 KEY = b"a key for cursors"
 EVERYTHING = (Grant(),)
 T = TypeVar("T")
+ENCODE = msgspec.json.Encoder(decimal_format="number").encode
 
 
 class Session:
@@ -64,7 +65,8 @@ class World:
         updated = resource.get("meta", {}).get("lastUpdated")
         with connection.transaction(), connection.cursor() as cursor:
             cursor.execute(
-                "INSERT INTO resource (tenant, type, key, reference_hash, last_updated, version, method, id, tokens, content)"
+                "INSERT INTO resource"
+                " (tenant, type, key, reference_hash, last_updated, version, method, id, tokens, content)"
                 " VALUES (%s, %s, %s, %s, %s, 1, 'C', %s, %s::int8[], %s)",
                 (
                     tenant,
@@ -74,18 +76,15 @@ class World:
                     datetime.fromisoformat(updated) if updated else datetime.now(UTC),
                     resource["id"],
                     entries.tokens,
-                    msgspec.json.encode(resource),
+                    ENCODE(resource),
                 ),
             )
-            rows = [
-                ("string_index", 1, entries.strings),
-                ("date_index", 2, entries.dates),
-                ("number_index", 6, entries.numbers),
-            ]
-            for table, columns, found in rows:
-                marks = ", ".join(["%s"] * (3 + columns))
-                for parameter, *values in found:
-                    cursor.execute(f"INSERT INTO {table} VALUES ({marks})", (tenant, parameter, key, *values))
+            rows: list[tuple[str, tuple[Any, ...]]] = [("string_index", entry) for entry in entries.strings]
+            rows += [("date_index", entry) for entry in entries.dates]
+            rows += [("number_index", entry) for entry in entries.numbers]
+            for table, (parameter, *values) in rows:
+                marks = ", ".join(["%s"] * (3 + len(values)))
+                cursor.execute(f"INSERT INTO {table} VALUES ({marks})", (tenant, parameter, key, *values))
         if tenant == self.tenant:
             self.resources[resource_type, resource["id"]] = resource
 

@@ -180,7 +180,7 @@ def test_a_half_made_database_is_made_anew(home: Path) -> None:
     assert not (home / "data" / ".postgres-new-x").exists()
 
 
-@pytest.mark.parametrize("name", ["l" + "o" * 100 + "ng", 'a, "b" and c', "späße €"])
+@pytest.mark.parametrize("name", ["l" + "o" * 100 + "ng", 'a, "b" and späße €'])
 def test_awkward_paths(home: Path, name: str) -> None:
     """Long paths and special characters work."""
     with EmbeddedPostgres(home / name) as postgres:

@@ -69,6 +69,41 @@ CREATE TABLE number_index (
 CREATE INDEX number_index_value ON number_index (tenant, parameter, value, key);
 CREATE INDEX number_index_key ON number_index (tenant, key, parameter, value);
 
+CREATE TABLE load_ledger (
+  tenant integer NOT NULL,
+  digest bytea NOT NULL,
+  source text NOT NULL,
+  entries integer NOT NULL,
+  loaded_at timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (tenant, digest)
+);
+
+CREATE TABLE message_inbox (
+  tenant integer NOT NULL,
+  id bigint NOT NULL,
+  received_at timestamptz NOT NULL,
+  sender text COLLATE "C" NOT NULL,
+  receiver text COLLATE "C" NOT NULL,
+  control_id text COLLATE "C" NOT NULL,
+  message_type text COLLATE "C" NOT NULL,
+  message_hash bytea NOT NULL,
+  day date NOT NULL,
+  lane text COLLATE "C" NOT NULL,
+  status text COLLATE "C" NOT NULL,
+  attempts integer NOT NULL DEFAULT 0,
+  processed_at timestamptz,
+  error text,
+  report jsonb NOT NULL,
+  ack bytea NOT NULL,
+  raw bytea NOT NULL,
+  PRIMARY KEY (tenant, id),
+  UNIQUE (tenant, sender, control_id, day, message_hash),
+  CONSTRAINT message_inbox_status CHECK (
+    status IN ('received', 'processed', 'quarantined', 'stored', 'rejected', 'ignored'))
+);
+CREATE INDEX message_inbox_lane ON message_inbox (tenant, lane, id) WHERE status IN ('received', 'quarantined');
+CREATE INDEX message_inbox_waiting ON message_inbox (tenant, id) WHERE status = 'received';
+
 CREATE TABLE secret (
   tenant integer NOT NULL,
   name text NOT NULL,
@@ -101,4 +136,4 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Drop everything."""
-    op.execute("DROP TABLE resource, resource_history, string_index, date_index, number_index, secret, access_token")
+    op.execute("DROP TABLE resource, resource_history, string_index, date_index, number_index, secret, access_token, load_ledger, message_inbox")

@@ -1,0 +1,177 @@
+"""From mentions to suggested codes with a calibrated confidence.
+
+The confidence is the chance that a coder gives the note this code, by a logistic model over a few facts about the
+evidence; weights and the terms learned from coders are the model artifact. See ``training``.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from math import log1p
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ai.artifact import Artifact, read_artifact
+from ai.assertion.context import PLAIN
+from ai.codes.code_set import Code, code_set
+from ai.codes.index import Match, shipped_index
+from ai.codes.mentions import Lexicon, Mention, find_mentions
+from ai.metrics import Vector, sigmoid
+
+NAME = "suggest-codes"
+DEFAULT = Path(__file__).with_name("model.json")
+ACTIVE = frozenset({PLAIN, "possible"})
+FACTS = (
+    "learned share",
+    "learned",
+    "near score",
+    "near",
+    "broader term",
+    "idf",
+    "words",
+    "mentions",
+    "specific",
+    "coded before",
+    "possible",
+    "first in line",
+    "single word",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """A code for a note: its confidence (0 to 1), the spans that support it, and the term they matched."""
+
+    code: Code
+    confidence: float
+    evidence: tuple[tuple[int, int], ...]
+    term: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A code with the mentions that support it and the facts the confidence is computed from."""
+
+    code: Code
+    mentions: tuple[Mention, ...]
+    match: Match
+    facts: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CodeModel:
+    """Logistic weights over ``FACTS``, the learned terms, how often each code was given, and the training record."""
+
+    version: str
+    intercept: float
+    weights: tuple[float, ...]
+    learned: dict[str, tuple[tuple[str, float], ...]]
+    given: dict[str, int]
+    training: dict[str, Any]
+
+    def confidence(self, candidates: Sequence[Candidate]) -> Vector:
+        """Return the calibrated confidences of candidates."""
+        facts = np.array([candidate.facts for candidate in candidates]).reshape(len(candidates), len(FACTS))
+        return sigmoid(self.intercept + facts @ np.array(self.weights))
+
+    def to_artifact(self) -> Artifact:
+        """Return the model as plain data."""
+        return {
+            "name": NAME,
+            "version": self.version,
+            "intercept": self.intercept,
+            "weights": dict(zip(FACTS, self.weights, strict=True)),
+            "learned": self.learned,
+            "given": self.given,
+            "training": self.training,
+        }
+
+
+def from_artifact(artifact: Artifact) -> CodeModel:
+    """Rebuild a model from plain data."""
+    return CodeModel(
+        version=artifact["version"],
+        intercept=artifact["intercept"],
+        weights=tuple(artifact["weights"][fact] for fact in FACTS),
+        learned={key: tuple((code, share) for code, share in codes) for key, codes in artifact["learned"].items()},
+        given=artifact["given"],
+        training=artifact["training"],
+    )
+
+
+@lru_cache(maxsize=1)
+def load() -> CodeModel:
+    """Load the shipped model once; raises ArtifactError when it is altered."""
+    return from_artifact(read_artifact(DEFAULT, NAME))
+
+
+def candidates_of(mentions: Iterable[Mention], given: dict[str, int]) -> list[Candidate]:
+    """Gather mentions by the code they resolve to; a code that the release does not have is passed over."""
+    supporting: dict[str, list[tuple[Mention, Match, int]]] = defaultdict(list)
+    codes: dict[str, Code] = {}
+    for mention in mentions:
+        seen: set[str] = set()
+        for match in mention.matches:
+            code = code_set().resolve(match.code)
+            if code is None or code.code in seen:
+                continue
+            codes[code.code] = code
+            supporting[code.code].append((mention, match, len(seen)))
+            seen.add(code.code)
+    return [_candidate(codes[code], found, given) for code, found in supporting.items()]
+
+
+def _candidate(code: Code, found: list[tuple[Mention, Match, int]], given: dict[str, int]) -> Candidate:
+    _, best, position = max(found, key=lambda item: (item[1].term.source == "coders", item[1].score, -item[2]))
+    learned = best.term.source == "coders"
+    near = not best.exact
+    facts = (
+        best.score if learned else 0.0,
+        float(learned),
+        best.score if near else 0.0,
+        float(near),
+        float(best.term.source == "broader"),
+        max(mention.weight for mention, _, _ in found) / 10,
+        float(max(mention.words for mention, _, _ in found)),
+        log1p(len(found)),
+        float(code.billable),
+        log1p(given.get(code.code, 0)),
+        float(all(mention.assertion == "possible" for mention, _, _ in found)),
+        1.0 / (1 + position),
+        float(max(mention.words for mention, _, _ in found) == 1),
+    )
+    return Candidate(code, tuple(mention for mention, _, _ in found), best, facts)
+
+
+@lru_cache(maxsize=1)
+def shipped_lexicon() -> Lexicon:
+    """Return the lexicon of the shipped terms and model."""
+    return Lexicon(shipped_index(), load().learned)
+
+
+def suggest(text: str, limit: int = 20) -> list[Suggestion]:
+    """Return the best ``limit`` codes for a note, most confident first; only asserted mentions count."""
+    model = load()
+    mentions = find_mentions(text, shipped_lexicon())
+    return rank(candidates_of((m for m in mentions if m.assertion in ACTIVE), model.given), model)[:limit]
+
+
+def rank(candidates: Sequence[Candidate], model: CodeModel) -> list[Suggestion]:
+    """Return candidates as suggestions, most confident first."""
+    found = [
+        Suggestion(
+            candidate.code,
+            float(confidence),
+            tuple(sorted({(mention.start, mention.end) for mention in candidate.mentions})),
+            candidate.match.term.text,
+            candidate.match.term.source,
+        )
+        for candidate, confidence in zip(candidates, model.confidence(candidates), strict=True)
+    ]
+    return sorted(found, key=lambda suggestion: (-suggestion.confidence, suggestion.code.code))
