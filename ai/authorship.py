@@ -1,7 +1,7 @@
 """How a result says that a model made it: a tag, the model as a Device, and a Provenance.
 
 R4's own security labels have no code for machine-made content (``AIAST`` came to v3-ObservationValue later), so the tag
-is ours: system ``urn:praxis:authorship``, code ``ai``. https://hl7.org/fhir/R4/provenance.html
+is ours: code ``ai`` of our code system ``authorship``. https://hl7.org/fhir/R4/provenance.html
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from typing import Any
 
 from fhir_server.operations.contract import Resource
 
-TAG = {"system": "urn:praxis:authorship", "code": "ai", "display": "Made by an AI model"}
-FACTOR_SYSTEM = "urn:praxis:ai-factor"
+CANONICAL = "https://praxis.example/fhir"
+TAG = {"system": f"{CANONICAL}/CodeSystem/authorship", "code": "ai", "display": "Made by an AI model"}
+FACTOR_SYSTEM = f"{CANONICAL}/CodeSystem/ai-factor"
 DEVICE_ID = "model"
 _AGENT = {"system": "http://terminology.hl7.org/CodeSystem/provenance-participant-type", "code": "assembler"}
 _ACTIVITY = {"system": "http://terminology.hl7.org/CodeSystem/v3-DataOperation", "code": "CREATE"}
@@ -24,7 +25,7 @@ def device_of(name: str, version: str, sha256: str) -> Resource:
     return {
         "resourceType": "Device",
         "id": DEVICE_ID,
-        "identifier": [{"system": "urn:praxis:ai-model-sha256", "value": sha256}],
+        "identifier": [{"system": f"{CANONICAL}/sid/ai-model-sha256", "value": sha256}],
         "deviceName": [{"name": name, "type": "model-name"}],
         "version": [{"value": version}],
     }

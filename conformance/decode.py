@@ -31,6 +31,7 @@ _EMPTY_ELEMENT = re.compile(rb'\{(?:\}|"id":"(?:[^"\\]|\\.)*+"\})')
 _CONTROL = re.compile(rb"\\(?:[bf]|u00)")
 _LARGE_EXPONENT = re.compile(rb"E[+-][0-9]{3}")
 _ESCAPED_COLON = re.compile(rb"\\u003[aA]")
+_ONE_KIND = bytes.maketrans(b"[]", b"{}")
 _NOT_STRUCTURE = bytes(set(range(256)) - set(b'{}[]"'))
 _MSGSPEC_POSITION = re.compile(r" \(byte (\d+)\)")
 _TOO_DEEP = f"Elements are nested more than {MAX_DEPTH} levels deep"
@@ -40,9 +41,8 @@ _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, ArithmeticError)
 def decode(body: bytes, resource_type: str | None = None) -> dict[str, Any]:
     """Parse and check a resource: structure, cardinality, primitive formats, required bindings.
 
-    Returns plain JSON with the order of the properties kept; numbers with fraction or exponent are Decimals, others
-    int.
-    ``resource_type`` is what the resource must be. Raises InvalidResource with all issues.
+    Returns plain JSON with the order of the properties kept; numbers are Decimals if they have a fraction or exponent,
+    else int. ``resource_type`` is what the resource must be. Raises InvalidResource with all issues.
     """
     try:
         resource = _PLAIN.decode(body)
@@ -89,7 +89,7 @@ def _is_deep(compact: bytes) -> bool:
     if compact.count(b"{") + compact.count(b"[") <= MAX_DEPTH:
         return False
     text = compact.replace(b"\\\\", b"").replace(b'\\"', b"") if b"\\" in compact else compact
-    quotes_and_brackets = text.translate(None, _NOT_STRUCTURE)
+    quotes_and_brackets = text.translate(_ONE_KIND, _NOT_STRUCTURE)
     brackets = quotes_and_brackets.replace(b'""', b"")
     # A quote is left over when a string has brackets in it: then only what stands between strings counts.
     if b'"' in brackets:
@@ -98,7 +98,7 @@ def _is_deep(compact: bytes) -> bool:
     for _ in range(MAX_DEPTH):
         if not brackets:
             return False
-        brackets = brackets.replace(b"{}", b"").replace(b"[]", b"")
+        brackets = brackets.replace(b"{}", b"")
     return bool(brackets)
 
 

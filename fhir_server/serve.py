@@ -136,7 +136,7 @@ def serve(settings: Settings, on_ready: Callable[[int, str], None]) -> None:
         for n in range(settings.workers)
     ]
     if settings.mllp_port:
-        workers.append(Worker("feed", ["feed"], (), environment))
+        workers += [Worker(kind, [kind], (), environment) for kind in ("mllp", "inbox")]
 
     def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - a signal handler's signature
         raise _Stop

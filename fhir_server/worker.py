@@ -1,4 +1,4 @@
-"""A worker process of ``praxis serve``: ``python -m fhir_server.worker http FD`` or ``… feed``.
+"""A worker process of ``praxis serve``: ``python -m fhir_server.worker http FD``, ``… mllp`` or ``… inbox``.
 
 It reads its database's address from standard input, which the parent opens late: what is imported meanwhile costs no time. When
 standard input ends, the parent has died and the worker stops too, so that no worker outlives its database.
@@ -6,7 +6,6 @@ standard input ends, the parent has died and the worker stops too, so that no wo
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import signal
@@ -15,6 +14,7 @@ import sys
 import threading
 
 import uvicorn
+import uvloop
 
 from fhir_server.main import Application
 from fhir_server.settings import Settings
@@ -61,11 +61,12 @@ def serve_http(settings: Settings, descriptor: int) -> None:
     uvicorn.Server(config).run(sockets=[listener])
 
 
-def serve_feed(settings: Settings) -> None:
-    """Listen for HL7 v2 messages and process the inbox."""
-    from fhir_server.feed import run_feed  # noqa: PLC0415 - HTTP workers do not need it
+def serve_feed(settings: Settings, kind: str) -> None:
+    """Listen for HL7 v2 messages, or process the inbox."""
+    from fhir_server import feed  # noqa: PLC0415 - HTTP workers do not need it
 
-    asyncio.run(run_feed(settings, _read_address()))
+    run = feed.listen if kind == "mllp" else feed.process_inbox
+    uvloop.run(run(settings, _read_address()))
 
 
 def main(arguments: list[str]) -> None:
@@ -77,7 +78,7 @@ def main(arguments: list[str]) -> None:
     if arguments[0] == "http":
         serve_http(settings, int(arguments[1]))
     else:
-        serve_feed(settings)
+        serve_feed(settings, arguments[0])
 
 
 if __name__ == "__main__":

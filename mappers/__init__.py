@@ -1,1 +1,1 @@
-"""Feeds: what turns messages of other standards into FHIR. They know ``conformance`` and the operations contract only."""
+"""Feeds: messages of other standards into FHIR. They know ``conformance`` and the operations contract."""

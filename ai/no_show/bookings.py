@@ -119,7 +119,7 @@ def _actor(appointment: Resource, types: tuple[str, ...]) -> str | None:
 
 
 def _visit_type(appointment: Resource) -> str | None:
-    for concept in (appointment.get("appointmentType", {}), *appointment.get("serviceType", ())):
+    for concept in (*appointment.get("serviceType", ()), appointment.get("appointmentType", {})):
         for coding in concept.get("coding", ()):
             if coding.get("code"):
                 return str(coding["code"])

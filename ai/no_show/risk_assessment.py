@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from decimal import Decimal
 
-from ai.authorship import DEVICE_ID, FACTOR_SYSTEM, TAG, instant
+from ai.authorship import CANONICAL, DEVICE_ID, FACTOR_SYSTEM, TAG, instant
 from ai.no_show.bookings import Booking
 from ai.no_show.features import Value
 from ai.no_show.model import DISPLAYS, Model
@@ -22,7 +22,7 @@ _UNITS = {"lead-days": "days", "age": "years", "minutes": "minutes", "patient-ou
 _SCALE = Decimal("0.0001")
 NO_SHOW = {"coding": [{"system": "http://hl7.org/fhir/appointmentstatus", "code": "noshow"}], "text": "No-show"}
 METHOD = {
-    "coding": [{"system": "urn:praxis:ai-method", "code": "no-show-additive-logistic"}],
+    "coding": [{"system": f"{CANONICAL}/CodeSystem/ai-method", "code": "no-show-additive-logistic"}],
     "text": "Calibrated additive logistic model",
 }
 

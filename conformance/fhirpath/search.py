@@ -30,6 +30,8 @@ _PRIMITIVES = {
     "Time": "time",
     "Quantity": "Quantity",
 }
+# up to so many values, comparing each with each is quicker than hashing; beyond, its square would tell
+_COMPARED = 24
 
 
 @lru_cache(maxsize=16384)
@@ -88,10 +90,18 @@ def _united(parts: list[Project]) -> Project:
 
 
 def _distinct(pairs: Pairs) -> Pairs:
-    if len(pairs) == 2 and pairs[0][1] != pairs[1][1]:  # noqa: PLR2004 (the usual case, without freezing)
-        return pairs
-    seen: set[Any] = set()
     kept: Pairs = []
+    if len(pairs) <= _COMPARED:
+        for pair in pairs:
+            value = pair[1]
+            for _, other in kept:
+                # Python takes True for 1
+                if other == value and type(other) is type(value):
+                    break
+            else:
+                kept.append(pair)
+        return kept
+    seen: set[Any] = set()
     for pair in pairs:
         key = frozen(pair[1])
         if key not in seen:

@@ -1,7 +1,9 @@
 """Processing the inbox: claims messages lane by lane and gives each its effect, exactly once.
 
-The FHIR writes and the message's status commit in one transaction. Messages of one lane take turns, different lanes run side by side,
-also in several processes; a message whose content fails goes to quarantine and holds up only its own lane. Contract: docs/hl7v2.md.
+The FHIR writes and the message's status commit in one transaction. Messages of one lane take turns, different lanes
+run side by side,
+also in several processes; a message whose content fails goes to quarantine and holds up only its own lane. Contract:
+docs/hl7v2.md.
 """
 
 from __future__ import annotations
@@ -81,7 +83,7 @@ class Lanes:
         self._batch = batch
 
     async def process(self) -> int:
-        """Process one batch and return the number of messages resolved (processed or quarantined); 0 when none could be."""
+        """Process one batch; returns how many messages were resolved, that is processed or quarantined."""
         claimed: list[int] = []
         try:
             async with self._begin() as unit:

@@ -1,7 +1,7 @@
-"""What a feed of messages needs from the server: a durable inbox, and a transaction in which each message takes effect once.
+"""What a feed of messages needs from the server: a durable inbox, and effect exactly once.
 
-The receiving side (a mapper's listener) hands over :class:`Received` messages and sends the acknowledgements it gets back. The
-processing side (``fhir_server.jobs.inbox``) claims them and calls the mapper's :class:`Apply`.
+The receiving side (a mapper's listener) hands over :class:`Received` messages and sends the acknowledgements it gets
+back. The processing side (``fhir_server.jobs.inbox``) claims them and calls the mapper's :class:`Apply`.
 Contract with a sender: docs/hl7v2.md.
 """
 
@@ -15,16 +15,18 @@ from typing import Literal, Protocol
 from fhir_server.operations.contract import Context, Resource
 
 Status = Literal["received", "processed", "quarantined", "stored", "rejected", "ignored"]
-"""received: waits for processing; processed: its effect is committed; quarantined: failed, blocks its lane; stored: kept, no
-mapping covers its type; rejected: answered with an error; ignored: set aside by a person."""
+"""received: waits for processing; processed: its effect is committed; quarantined: failed, blocks its lane; stored:
+kept, no mapping covers its type; rejected: answered with an error; ignored: set aside by a person."""
 
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A message as it came in. ``lane`` is what it is ordered by; ``acknowledgement`` the bytes that answer it, framing included.
+    """A message as it came in.
 
-    ``hash`` is a digest of ``raw``; together with ``sender``, ``control_id`` and ``day`` it tells a repeated message from a new one.
-    ``report`` is a JSON document; ``error`` says why it was rejected.
+    ``lane`` is what it is ordered by, ``acknowledgement`` the bytes that answer it, framing included.
+
+    ``hash`` is a digest of ``raw``; together with ``sender``, ``control_id`` and ``day`` it tells a repeated message
+    from a new one. ``report`` is a JSON document; ``error`` says why it was rejected.
     """
 
     raw: bytes
@@ -48,12 +50,13 @@ class Inbox(Protocol):
     async def receive(self, batch: Sequence[Received]) -> list[bytes]:
         """Store a batch in one transaction and return, for each message, the acknowledgement to send.
 
-        For a message that is there already that is the one stored the first time. Once this returns, the messages survive a crash.
+        For a message that is there already that is the one stored the first time. Once this returns, the messages
+        survive a crash.
         """
 
 
 class ContentError(Exception):
-    """A message can't be applied as it is; trying again changes nothing. ``location`` is an ERR-2 such as ``PID^1^3``."""
+    """A message can't be applied, now or later. ``location`` is an ERR-2 such as ``PID^1^3``."""
 
     def __init__(self, reason: str, location: str | None = None) -> None:
         super().__init__(f"{location}: {reason}" if location else reason)

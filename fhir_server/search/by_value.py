@@ -7,14 +7,14 @@ match, they are sorted. Resources without a value come last and are only looked 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import (
     BindParameter,
+    Column,
     ColumnElement,
-    Integer,
     Select,
-    Table,
     and_,
     exists,
     func,
@@ -30,75 +30,78 @@ from fhir_server.search.bound import SortKey
 from fhir_server.search.condition import INT8, Scope
 from fhir_server.search.order import SORT_TYPES, SORT_VALUES, Position
 
-Columns = Sequence[ColumnElement[Any]]
 
+@dataclass(frozen=True, slots=True)
+class ByValue:
+    """What a page ordered by one key of a range table is made of.
 
-def page_by_value(
-    key: SortKey, columns: Columns, where: ColumnElement[bool], position: Position | None, scope: Scope
-) -> Select[Any]:
-    """Return the statement for a page ordered by one key of a range table; ``columns`` begin with the resource's key."""
-    parameter = scope.binds.take(Integer())
-    if position is None:
-        bounds: tuple[BindParameter[Any], ...] = ()
-    elif position.sort_values[0] is None:
-        bounds = (scope.binds.take(INT8),)
-    else:
-        bounds = (scope.binds.take(SORT_TYPES[key.source]), scope.binds.take(INT8))
-    limit = scope.binds.take(INT8)
-    lacking = _lacking(key, columns, where, parameter, scope)
-    if len(bounds) == 1:
-        own = scope.table.c.key
-        return lacking.where(own < bounds[0] if key.descending else own > bounds[0]).limit(limit)
-    having = _having(key, columns, where, parameter, scope, bounds).limit(limit).cte("having_value")
-    enough = select(func.count()).select_from(having).scalar_subquery() >= limit
-    both = union_all(select(having), lacking.where(~enough).limit(limit)).subquery()
-    value, own = both.c.sort_value, both.c.key
-    order = (value.desc(), own.desc()) if key.descending else (value.asc(), own.asc())
-    return select(both).order_by(order[0].nulls_last(), order[1]).limit(limit)
+    ``columns`` are those to select, the resource's key the first; ``where`` says what matches; ``parameter`` is the
+    key's number in the range table.
+    """
 
+    key: SortKey
+    columns: Sequence[ColumnElement[Any]]
+    where: ColumnElement[bool]
+    parameter: BindParameter[int]
+    scope: Scope
 
-def _having(
-    key: SortKey,
-    columns: Columns,
-    where: ColumnElement[bool],
-    parameter: BindParameter[int],
-    scope: Scope,
-    bounds: Sequence[BindParameter[Any]],
-) -> Select[Any]:
-    """Return the matches that have a value, each by its least or, descending, greatest one, after the bounds if any."""
-    value = SORT_VALUES[key.source]
-    assert isinstance(value.table, Table)  # noqa: S101 - a column of a table
-    table, other = value.table, value.table.alias("other")
-    row, other_row = literal_column(f"{table.name}.ctid"), literal_column("other.ctid")
-    better = other.c[value.name] > value if key.descending else other.c[value.name] < value
-    surpassed = exists().where(
-        other.c.tenant == scope.tenant,
-        other.c.key == table.c.key,
-        other.c.parameter == parameter,
-        or_(better, and_(other.c[value.name] == value, other_row > row)),
-    )
-    own = scope.table.c.key
-    found = (
-        select(*columns, value.label("sort_value"))
-        .join(table, table.c.key == own)
-        .where(table.c.tenant == scope.tenant, table.c.parameter == parameter, where, ~surpassed)
-        .order_by(*((value.desc(), own.desc()) if key.descending else (value.asc(), own.asc())))
-    )
-    if bounds:
-        place, bound = tuple_(value, own), tuple_(*bounds)
-        found = found.where(place < bound if key.descending else place > bound)
-        # Follows from the line above, and lets the index scan start there: the row comparison spans two tables.
-        found = found.where(value <= bounds[0] if key.descending else value >= bounds[0])
-    return found
+    def page(self, position: Position | None) -> Select[Any]:
+        """Return the statement for the page after a position; it takes the position's parameters, then the limit."""
+        take, own = self.scope.binds.take, self.scope.table.c.key
+        if position is not None and position.sort_values[0] is None:
+            bound = take(INT8)
+            after = own < bound if self.key.descending else own > bound
+            return self._lacking().where(after).limit(take(INT8))
+        bounds = () if position is None else (take(SORT_TYPES[self.key.source]), take(INT8))
+        limit = take(INT8)
+        having = self._having(bounds).limit(limit).cte("having_value")
+        enough = select(func.count()).select_from(having).scalar_subquery() >= limit
+        both = union_all(select(having), self._lacking().where(~enough).limit(limit)).subquery()
+        by_value, by_key = self._directed(both.c.sort_value), self._directed(both.c.key)
+        return select(both).order_by(by_value.nulls_last(), by_key).limit(limit)
 
+    def _directed(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
+        return column.desc() if self.key.descending else column.asc()
 
-def _lacking(
-    key: SortKey, columns: Columns, where: ColumnElement[bool], parameter: BindParameter[int], scope: Scope
-) -> Select[Any]:
-    """Return the matches without a value."""
-    value = SORT_VALUES[key.source]
-    table = value.table.c
-    own = scope.table.c.key
-    valued = exists().where(table.tenant == scope.tenant, table.key == own, table.parameter == parameter)
-    order = own.desc() if key.descending else own.asc()
-    return select(*columns, null().label("sort_value")).where(where, ~valued).order_by(order)
+    def _having(self, bounds: Sequence[BindParameter[Any]]) -> Select[Any]:
+        """Return the matches that have a value, each by its least or, descending, greatest one, after the bounds if any."""
+        value, own = SORT_VALUES[self.key.source], self.scope.table.c.key
+        table = value.table
+        found = (
+            select(*self.columns, value.label("sort_value"))
+            .join(table, table.c.key == own)
+            .where(table.c.tenant == self.scope.tenant, table.c.parameter == self.parameter)
+            .where(self.where, ~self._surpassed(value))
+            .order_by(self._directed(value), self._directed(own))
+        )
+        if bounds:
+            place, bound = tuple_(value, own), tuple_(*bounds)
+            found = found.where(place < bound if self.key.descending else place > bound)
+            # Follows from the line above, and lets the index scan start there: the row comparison spans two tables.
+            found = found.where(value <= bounds[0] if self.key.descending else value >= bounds[0])
+        return found
+
+    def _surpassed(self, value: Column[Any]) -> ColumnElement[bool]:
+        """Return whether the resource has a value that goes before this one, or the same in another row."""
+        table = value.table
+        other = table.alias("other")
+        other_value = other.c[value.name]
+        row: ColumnElement[Any] = literal_column(f"{value.table.name}.ctid")  # type: ignore[attr-defined]
+        other_row: ColumnElement[Any] = literal_column("other.ctid")
+        return exists().where(
+            other.c.tenant == self.scope.tenant,
+            other.c.key == table.c.key,
+            other.c.parameter == self.parameter,
+            or_(
+                other_value > value if self.key.descending else other_value < value,
+                and_(other_value == value, other_row > row),
+            ),
+        )
+
+    def _lacking(self) -> Select[Any]:
+        """Return the matches without a value."""
+        table, own = SORT_VALUES[self.key.source].table.c, self.scope.table.c.key
+        valued = exists().where(table.tenant == self.scope.tenant, table.key == own, table.parameter == self.parameter)
+        return (
+            select(*self.columns, null().label("sort_value")).where(self.where, ~valued).order_by(self._directed(own))
+        )

@@ -11,11 +11,11 @@ from functools import lru_cache
 from typing import Any
 
 from psycopg.types.numeric import Int4, Int8
-from sqlalchemy import ColumnElement, Select, and_, func, literal_column, select, true, union_all
+from sqlalchemy import ColumnElement, Integer, Select, and_, func, literal_column, select, true, union_all
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.sql.elements import CompilerElement
 
-from fhir_server.search.by_value import page_by_value
+from fhir_server.search.by_value import ByValue
 from fhir_server.search.condition import INT8, Binds, Condition, Scope
 from fhir_server.search.order import Position, after, ordering, sort_columns
 from fhir_server.search.rewrites import Permitted, Rewritten
@@ -61,7 +61,8 @@ def _page(query: Rewritten, position: Position | None) -> Select[Any]:
     scope = _scope(query.resource_type)
     where = _matching(query.resource_type, query.where, scope)
     if len(query.sort) == 1 and query.sort[0].parameter is not None:
-        return page_by_value(query.sort[0], _row(scope), where, position, scope)
+        parameter = scope.binds.take(Integer())
+        return ByValue(query.sort[0], _row(scope), where, parameter, scope).page(position)
     columns, joins = sort_columns(query.sort, scope)
     source: Any = scope.table
     for join in joins:

@@ -1,7 +1,7 @@
 """The inbox of a message feed: every message as it came in, its acknowledgement, and how far it got.
 
-docs/hl7v2.md has the contract. Lanes: messages of one ``lane`` take effect in the order of their ids; the oldest unresolved message of a
-lane stands for all of it, so whoever holds its row lock holds the lane.
+docs/hl7v2.md has the contract. Lanes: messages of one ``lane`` take effect in the order of their ids; the oldest
+unresolved message of a lane stands for all of it, so whoever holds its row lock holds the lane.
 """
 
 from __future__ import annotations
@@ -58,7 +58,8 @@ message_inbox = Table(
     PrimaryKeyConstraint("tenant", "id"),
     UniqueConstraint("tenant", "sender", "control_id", "day", "message_hash"),
     CheckConstraint(
-        "status IN ('received', 'processed', 'quarantined', 'stored', 'rejected', 'ignored')", name="message_inbox_status"
+        "status IN ('received', 'processed', 'quarantined', 'stored', 'rejected', 'ignored')",
+        name="message_inbox_status",
     ),
     Index("message_inbox_lane", "tenant", "lane", "id", postgresql_where=text(UNRESOLVED)),
     Index("message_inbox_waiting", "tenant", "id", postgresql_where=text("status = 'received'")),
@@ -147,7 +148,8 @@ SELECT %s, x.id, x.received_at, x.sender, x.receiver, x.control_id, x.message_ty
        x.status, x.error, x.report::jsonb, x.ack, x.raw
 FROM unnest(%s::int8[], %s::timestamptz[], %s::text[], %s::text[], %s::text[], %s::text[], %b::bytea[], %s::date[],
             %s::text[], %s::text[], %s::text[], %s::text[], %b::bytea[], %b::bytea[])
-  AS x(id, received_at, sender, receiver, control_id, message_type, message_hash, day, lane, status, error, report, ack, raw)
+  AS x(id, received_at, sender, receiver, control_id, message_type, message_hash, day, lane, status, error, report,
+  ack, raw)
 ON CONFLICT (tenant, sender, control_id, day, message_hash) DO NOTHING
 RETURNING id"""
 
@@ -260,7 +262,7 @@ async def claim(session: Session, tenant: int, limit: int) -> list[Claimed]:
 
 
 async def claim_one(session: Session, tenant: int, id_: int) -> Claimed | None:
-    """Lock one waiting message; None when it is resolved already, held by another transaction or not first in its lane."""
+    """Lock one waiting message; None when it is resolved, held elsewhere or not first in its lane."""
     rows = await session.fetch(_ONE_HEAD, (tenant, id_))
     return Claimed(rows[0][0], bytes(rows[0][1]), rows[0][2]) if rows else None
 
@@ -271,7 +273,7 @@ async def finish(session: Session, tenant: int, reports: Sequence[tuple[int, byt
 
 
 async def fail(session: Session, tenant: int, id_: int, error: str, *, quarantine: bool) -> None:
-    """Note that a message could not be processed; in ``quarantine`` it blocks its lane until it is replayed or ignored."""
+    """Note a failure; in ``quarantine`` a message blocks its lane until it is replayed or ignored."""
     await session.execute(_FAIL, (quarantine, error.replace("\x00", "")[:2000], tenant, id_))
 
 
@@ -297,6 +299,7 @@ async def replay(
 async def ignore(session: Session, tenant: int, ids: Sequence[int]) -> int:
     """Set quarantined messages aside, which frees their lanes. Returns how many."""
     return await session.execute(
-        "UPDATE message_inbox SET status = 'ignored' WHERE tenant = %s AND id = ANY(%s::int8[]) AND status = 'quarantined'",
+        "UPDATE message_inbox SET status = 'ignored' "
+        "WHERE tenant = %s AND id = ANY(%s::int8[]) AND status = 'quarantined'",
         (tenant, list(ids)),
     )

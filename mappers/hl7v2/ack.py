@@ -1,6 +1,7 @@
 """Acknowledgements: which are due, and how they read.
 
-Original mode answers AA, AE or AR; enhanced mode (MSH-15 or MSH-16 valued) first accepts (CA, CE, CR), then answers if asked to.
+Original mode answers AA, AE or AR; enhanced mode (MSH-15 or MSH-16 valued) first accepts (CA, CE, CR), then
+answers if asked to.
 HL7 v2.9 chapter 2.9, https://www.hl7.eu/HL7v2x/v29/std29/ch02.html; MLLP framing: https://www.hl7.org/documentcenter/public/wg/inm/mllp_transport_specification.PDF.
 """
 
@@ -27,7 +28,8 @@ def _due(condition: str, success: bool) -> bool:
 def acknowledgement_codes(accept: str, application: str, faults: Sequence[Fault]) -> list[str]:
     """Return the MSA-1 codes to answer with, in order. ``accept`` and ``application`` are MSH-15 and MSH-16.
 
-    A header fault is refused at once. A content fault leaves the message stored, so it is accepted and then answered with AE
+    A header fault is refused at once. A content fault leaves the message stored, so it is accepted and then answered
+    with AE
     if the sender asked for that answer, else it is CE. Over MLLP a sender waits for an answer to every message: one
     whose conditions ask for none gets the original mode's.
     """
@@ -58,7 +60,7 @@ def frame(content: bytes) -> bytes:
 
 
 def acknowledge(message: Message, faults: Sequence[Fault], now: datetime, control_id: str) -> bytes:
-    """Return the MLLP blocks that answer a message: one, or two when it asks for accept and application acknowledgement.
+    """Return the MLLP blocks that answer a message: one, or two when it asks for both acknowledgements.
 
     They use the sender's delimiters and character set, so that what they repeat from its header reads as it was sent.
     """
@@ -99,7 +101,9 @@ def acknowledge(message: Message, faults: Sequence[Fault], now: datetime, contro
         answer = separator.join(["MSA", code, header.field(10), *([text] if text else [])])
         shown = errors if code in ("AE", "AR", "CE", "CR") else []
         lines = [head, answer, *shown]
-        out.append(frame(("\r".join(line.replace("\n", " ") for line in lines) + "\r").encode(message.codec, "replace")))
+        out.append(
+            frame(("\r".join(line.replace("\n", " ") for line in lines) + "\r").encode(message.codec, "replace"))
+        )
     return b"".join(out)
 
 
@@ -119,7 +123,7 @@ def _translated(segment: str, message: Message) -> str:
 
 
 def refuse(fault: HeaderError, now: datetime, control_id: str) -> bytes:
-    """Return the MLLP block that answers bytes in which no message could be read: AR, without a control id to refer to."""
+    """Return the MLLP block that answers unreadable bytes: AR, without a control id to refer to."""
     stamp = now.strftime("%Y%m%d%H%M%S+0000")
     error = Fault("reject", fault.code, fault.location, fault.reason)
     lines = [

@@ -1,8 +1,9 @@
 """Rebuild the generated tables of ``maps/`` from HL7's published ones.
 
-``python -m mappers.hl7v2.compile_maps <v2-to-fhir/mappings> <terminology package .tgz>`` writes ``codes.csv`` (the concept maps that our rows use),
-``message_types.csv`` (tables 0003, 0076 and 0440) and ``not_covered.csv`` (published rows that no row of ours translates).
-Sources: https://github.com/HL7/v2-to-fhir (CC0), https://terminology.hl7.org.
+``python -m mappers.hl7v2.compile_maps <v2-to-fhir/mappings> <terminology package .tgz>`` writes ``codes.csv`` (the
+concept maps that our rows use),
+``message_types.csv`` (tables 0003, 0076 and 0440) and ``not_covered.csv`` (published rows that no row of ours
+translates). Sources: https://github.com/HL7/v2-to-fhir (CC0), https://terminology.hl7.org.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ _DATATYPE_MAPS = (
 _OURS = {
     # Codes that HL7's concept maps leave open, and where FHIR's definition has a fitting one.
     "ObservationResultStatusCodesInterpretation": {
-        "B": "amended", "I": "registered", "O": "registered", "R": "preliminary", "S": "preliminary", "V": "final", "U": "final",
+        "B": "amended", "I": "registered", "O": "registered", "R": "preliminary", "S": "preliminary", "V": "final",
+        "U": "final",
     },
     "ResultStatus[Non-Queries]": {"A": "partial", "M": "amended", "N": "registered"},
     "OrderControlCode[ServiceRequest.status]": {"RE": "completed"},

@@ -74,7 +74,7 @@ def lookup(vocabulary: str, code: str) -> Code | None:
 
 
 def concept(piece: str, run: Run, depth: int, vocabulary: str = "") -> dict[str, Any] | None:
-    """A CodeableConcept. A code that the vocabulary knows is given as its FHIR coding, any other as it was sent."""
+    """Return a CodeableConcept; a code that the vocabulary knows as its FHIR coding, any other as sent."""
     parts = split(piece, run, depth)
     codings = [c for at in _CODINGS if at[0] < len(parts) and (c := _coding(parts, at, run))]
     if vocabulary and codings:
@@ -99,13 +99,13 @@ def concept(piece: str, run: Run, depth: int, vocabulary: str = "") -> dict[str,
 
 
 def coding(piece: str, run: Run, depth: int, vocabulary: str) -> dict[str, Any] | None:
-    """A Coding by a vocabulary, else the first coding as it was sent."""
+    """Return a Coding by a vocabulary, else the first coding as it was sent."""
     found = concept(piece, run, depth, vocabulary)
     return found["coding"][0] if found and "coding" in found else None
 
 
 def code(piece: str, run: Run, depth: int, vocabulary: str) -> str | None:
-    """A code with a required binding: by the vocabulary or not at all (with a warning)."""
+    """Return a code with a required binding: by the vocabulary or not at all (with a warning)."""
     given = split(piece, run, depth)[0].strip()
     found = lookup(vocabulary, given)
     if found is None:

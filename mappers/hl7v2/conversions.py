@@ -45,7 +45,7 @@ def _entity_pair(piece: str, run: Run, depth: int, position: int) -> Json | None
 
 def _licence(piece: str, run: Run, depth: int) -> Json | None:
     """DLN: the number of a driving licence, by the state that gave it."""
-    value, state = (text(p, run) for p in (concepts.split(piece, run, depth) + [""])[:2])
+    value, state = (text(p, run) for p in [*concepts.split(piece, run, depth), ""][:2])
     if value is None:
         return None
     system = f"urn:x-hl7v2:licence:{state}" if state and state.isalnum() else f"urn:x-hl7v2:sender:{run.sender}:DL"
@@ -57,7 +57,7 @@ def _licence(piece: str, run: Run, depth: int) -> Json | None:
 
 
 def _identifier_type(piece: str, run: Run, depth: int, vocabulary: str) -> Json | None:
-    """The kind of an identifier: table 0203, unknown ones as text."""
+    """Return the kind of an identifier: table 0203, unknown ones as text."""
     given = primitives.code_text(primitives.leaf(piece, run, depth), run)
     if given is None:
         return None
@@ -81,7 +81,7 @@ def _street(piece: str, run: Run, depth: int) -> str | None:
     """SAD: street, name and number as one line."""
     mark = run.marks[depth]
     parts = piece.split(mark) if mark else [piece]
-    return parts[0].strip() and text(parts[0], run) or text(" ".join(p for p in reversed(parts[1:]) if p), run)
+    return (parts[0].strip() and text(parts[0], run)) or text(" ".join(p for p in reversed(parts[1:]) if p), run)
 
 
 def _period(piece: str, run: Run, depth: int) -> Json | None:
@@ -179,7 +179,9 @@ def _concept_organization(piece: str, run: Run, depth: int) -> Json | None:
     first = found.get("coding", [{}])[0]
     draft: Json = {}
     if "code" in first:
-        draft["identifier"] = [{"system": first.get("system") or f"urn:x-hl7v2:sender:{run.sender}", "value": first["code"]}]
+        draft["identifier"] = [
+            {"system": first.get("system") or f"urn:x-hl7v2:sender:{run.sender}", "value": first["code"]}
+        ]
     if name := first.get("display") or found.get("text"):
         draft["name"] = name
     return people.organization(draft, run)
@@ -210,5 +212,3 @@ def check_maps() -> None:
     """Compile every map, so that a mistake in a table shows at start and not with a message."""
     for name in maps():
         rules(name)
-
-

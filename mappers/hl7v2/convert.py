@@ -1,7 +1,9 @@
 """A message as a FHIR transaction, without looking at anything but the message.
 
-The published message maps ORU_R01 and ADT_A01 (https://build.fhir.org/ig/HL7/v2-to-fhir/message_maps.html) as data: maps/anchors.csv says which segment
-feeds which resource, maps/links.csv how these refer to each other. What already exists on the server is :mod:`mappers.hl7v2.reconcile`'s business.
+The published message maps ORU_R01 and ADT_A01 (https://build.fhir.org/ig/HL7/v2-to-fhir/message_maps.html) as data:
+maps/anchors.csv says which segment
+feeds which resource, maps/links.csv how these refer to each other. What already exists on the server is
+:mod:`mappers.hl7v2.reconcile`'s business.
 """
 
 from __future__ import annotations
@@ -17,7 +19,15 @@ from mappers.hl7v2 import finish
 from mappers.hl7v2.conversions import rules
 from mappers.hl7v2.engine import Rule, apply, sources
 from mappers.hl7v2.groups import Group, group
-from mappers.hl7v2.identity import Identity, composed, cx_identity, ei_identity, order_number, patient_identifier, visit_identifier
+from mappers.hl7v2.identity import (
+    Identity,
+    composed,
+    cx_identity,
+    ei_identity,
+    order_number,
+    patient_identifier,
+    visit_identifier,
+)
 from mappers.hl7v2.maps import anchors, links, mapped_types
 from mappers.hl7v2.run import Draft, Run
 from mappers.hl7v2.tokenizer import Message, Segment
@@ -25,6 +35,8 @@ from mappers.hl7v2.validate import message_type
 
 Json = dict[str, Any]
 UTC_ZONE = "+00:00"
+_STARTS = ("A01", "A04")
+"""Events that begin a visit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +153,10 @@ class _Converter:
         known = visit_identifier(self.message)
         if known is not None:
             return known
+        event = self.message.first("EVN")
         start = visit.value(44)
+        if not start and event is not None and self.event in _STARTS:
+            start = event.value(6) or event.value(2)
         return composed("visit", patient.system, patient.value, start) if start else None
 
     def _order(self, within: Group, outer: Mapping[str, Draft]) -> None:
@@ -181,7 +196,11 @@ class _Converter:
         out: list[Draft] = []
         for sequence, inner in enumerate(within.inner("specimen"), start=1):
             segment = inner.segments[0]
-            numbers = segment.field(2).split(self.run.delimiters.component) if self.run.delimiters.component else [segment.field(2)]
+            numbers = (
+                segment.field(2).split(self.run.delimiters.component)
+                if self.run.delimiters.component
+                else [segment.field(2)]
+            )
             mark = self.run.delimiters.subcomponent or "\r"
             swapped = [n.replace(mark, self.run.delimiters.component) for n in numbers]
             identity = next((i for n in reversed(swapped) if (i := ei_identity(n, self.message))), None)
@@ -198,7 +217,10 @@ class _Converter:
         seen: dict[tuple[str, str], int] = {}
         for inner in within.inner("observation"):
             segment = inner.segments[0]
-            key = (f"{segment.value(3, 1) or segment.value(3, 4) or segment.value(3, 2)}^{segment.value(3, 3)}", segment.value(4))
+            key = (
+                f"{segment.value(3, 1) or segment.value(3, 4) or segment.value(3, 2)}^{segment.value(3, 3)}",
+                segment.value(4),
+            )
             if out and key in seen and finish.continues(out[-1], segment, key, self.run):
                 self._fill(Group("observation", inner.segments[1:]), {"Observation": out[-1]})
                 continue
@@ -216,7 +238,11 @@ class _Converter:
         resource = drafts[resource_type].resource
         for link in links():
             other = present.get(link.to)
-            if link.resource != resource_type or other is None or link.to in ("Observation", "Specimen") and "[]" in link.target:
+            if (
+                link.resource != resource_type
+                or other is None
+                or (link.to in ("Observation", "Specimen") and "[]" in link.target)
+            ):
                 continue
             reference = {"reference": other.full_url}
             if link.target.endswith("[]"):
@@ -228,7 +254,7 @@ class _Converter:
 
 
 def conditional_url(draft: Draft) -> str:
-    """Return the search that finds a draft's resource, ``Patient?identifier=system|value``, as a transaction entry's url."""
+    """Return the search that finds a draft's resource, ``Patient?identifier=system|value``."""
     return f"{draft.resource['resourceType']}?{condition(draft.identity)}"
 
 
@@ -270,5 +296,10 @@ def convert(message: Message, zone: str = UTC_ZONE) -> Conversion:
         finish.identify(draft)
         kind = draft.resource["resourceType"]
         counts[kind] = counts.get(kind, 0) + 1
-    report: Json = {"resources": counts, "notMapped": run.unmapped, "warnings": run.warnings, "characterSet": message.codec}
+    report: Json = {
+        "resources": counts,
+        "notMapped": run.unmapped,
+        "warnings": run.warnings,
+        "characterSet": message.codec,
+    }
     return Conversion(drafts, report)

@@ -65,7 +65,7 @@ STANDARD = Delimiters()
 
 
 def delimiters_of(header: str) -> Delimiters:
-    """Read the delimiters from a header segment (``MSH|^~\\&…``); raises HeaderError when they can't be told apart."""
+    """Read the delimiters from a header segment; raises HeaderError when they can't be told apart."""
     separator = header[3:4]
     if not separator or separator.isalnum() or separator.isspace():
         raise HeaderError("MSH-1 is not a field separator.", "MSH^1^1", "102")
@@ -86,8 +86,8 @@ def delimiters_of(header: str) -> Delimiters:
 def decode(raw: bytes, declared: str) -> tuple[str, str, bool]:
     """Decode a message: (text, codec, fallback). ``declared`` is MSH-18's first repetition, perhaps empty.
 
-    ``fallback`` tells that the declared character set (or, with none declared, UTF-8) did not fit the bytes: then UTF-8 and
-    Windows-1252 are tried. Every codec used here gives the same bytes back when the text is encoded again.
+    ``fallback`` tells that the declared character set (or, with none declared, UTF-8) did not fit the bytes: then
+    UTF-8 and Windows-1252 are tried. Every codec used here gives the same bytes back when the text is encoded again.
     """
     codec = _CODECS.get(declared.strip().upper()) if declared.strip() else "utf-8"
     if codec is not None:

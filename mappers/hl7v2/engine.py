@@ -1,9 +1,9 @@
-"""The mapping engine: rows of a map compiled to closures that fill a resource from a segment, or a data type from a field.
+"""The mapping engine: rows of a map compiled to closures that fill a resource or data type.
 
 A row says where a value comes from, under which condition, how it is converted and where it goes:
 
-- condition: ``OBX-2 in NM SN``, ``OBR-8 valued``, ``OBR-8 empty``, ``PID-7 longer 8``, joined by `` and ``; positions are fields of the
-  segment or components of the data type.
+- condition: ``OBX-2 in NM SN``, ``OBR-8 valued``, ``OBR-8 empty``, ``PID-7 longer 8``, joined by `` and ``; positions
+are fields of the segment or components of the data type.
 - target: ``a.b``, ``a[].b`` (a new element per repetition), ``a[0].b`` (the first element, shared by several rows).
 - extra: an object that a new element (or the value itself) gets besides.
 
@@ -148,7 +148,7 @@ def compile_map(name: str, conversions: Conversions) -> tuple[Rule, ...]:
 
 @cache
 def sources(name: str) -> frozenset[int]:
-    """The fields or components that a map reads."""
+    """Return the fields or components that a map reads."""
     return frozenset(row.source for row in maps()[name])
 
 

@@ -31,7 +31,7 @@ def _hexadecimal(code: str, codec: str) -> str | None:
 
 
 def unescape(text: str, delimiters: Delimiters, codec: str = "utf-8") -> str:
-    """Return the text that a leaf value stands for. Sequences that mean nothing here (``\\Z..\\``, ``\\C..\\``) stay as they are."""
+    """Return the text that a leaf value stands for. Sequences that mean nothing here (Z, C, M) stay as they are."""
     escape = delimiters.escape
     if not escape or escape not in text:
         return text

@@ -1,6 +1,7 @@
 """What a resource needs besides its map rows to be valid and useful: required elements, values, performers.
 
-R4's required elements get the code for "not known" when the message does not tell them: https://hl7.org/fhir/R4/observation.html and the others.
+R4's required elements get the code for "not known" when the message does not tell them:
+https://hl7.org/fhir/R4/observation.html and the others.
 """
 
 from __future__ import annotations
@@ -29,12 +30,15 @@ def identify(draft: Draft) -> None:
 
 
 def patient(draft: Draft) -> None:
-    """What a message both gives and deletes (a home number, no business number) is given."""
+    """Keep what a message both gives and deletes (a home number, no business number)."""
     draft.deleted -= draft.resource.keys()
 
 
 def encounter(draft: Draft, event: str) -> None:
-    """Status and class. An update (A08) does not say that a visit goes on: its status only fills a gap, unless it has ended."""
+    """Set status and class.
+
+    An update (A08) does not say that a visit goes on: its status only fills a gap, unless it has ended.
+    """
     resource = draft.resource
     if "status" not in resource:
         resource["status"] = "unknown"
@@ -48,14 +52,14 @@ def encounter(draft: Draft, event: str) -> None:
 
 
 def specimen(draft: Draft) -> None:
-    """A moment of collection and a period exclude each other."""
+    """Return a moment of collection and a period exclude each other."""
     collection = draft.resource.get("collection", {})
     if "collectedPeriod" in collection:
         collection.pop("collectedDateTime", None)
 
 
 def order(draft: Draft) -> None:
-    """A request that a result answers: status unknown unless ORC tells it."""
+    """Return a request that a result answers: status unknown unless ORC tells it."""
     resource = draft.resource
     resource.setdefault("intent", "order")
     if "status" not in resource:
@@ -86,7 +90,7 @@ def _kind(segment: Segment) -> str:
 
 
 def observation(draft: Draft, segment: Segment, report_draft: Draft, run: Run) -> None:
-    """Value, status, code and performer of an observation. HL7: without a producer (OBX-15), the sender is the producer."""
+    """Set value, status, code and performer. HL7: without a producer (OBX-15), the sender is it."""
     resource = draft.resource
     kind = _kind(segment)
     resource.setdefault("status", "unknown")

@@ -1,8 +1,9 @@
 """Grouping by anchors: which segments belong together, told from the order alone.
 
-Real messages leave segments out, repeat them and put them in odd places, so this does not follow the strict structures of HL7 v2.9 chapter 7
-(https://www.hl7.eu/HL7v2x/v29/std29/ch07.html). maps/anchors.csv says which segment opens a group: ``always``, or ``once`` the group at hand has one
-of that name already. Any other segment belongs to the innermost open group.
+Real messages leave segments out, repeat them and put them in odd places, so this does not follow the strict
+structures of HL7 v2.9 chapter 7
+(https://www.hl7.eu/HL7v2x/v29/std29/ch07.html). maps/anchors.csv says which segment opens a group: ``always``, or
+``once`` the group at hand has one of that name already. Any other segment belongs to the innermost open group.
 """
 
 from __future__ import annotations

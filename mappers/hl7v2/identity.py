@@ -1,7 +1,9 @@
-"""What names things across messages: identifier systems for assigning authorities, and who a patient, visit or order is.
+"""What names things across messages: identifier systems, and who a patient, visit or order is.
 
-Design: an authority is a URI. Object identifiers become ``urn:oid:``, UUIDs ``urn:uuid:``, URIs themselves; a few namespaces
-have a URI of their own (maps/authorities.csv); any other becomes ``urn:x-hl7v2:authority:…``. An identifier without an authority belongs to
+Design: an authority is a URI. Object identifiers become ``urn:oid:``, UUIDs ``urn:uuid:``, URIs themselves; a few
+namespaces
+have a URI of their own (maps/authorities.csv); any other becomes ``urn:x-hl7v2:authority:…``. An identifier without
+an authority belongs to
 its sender. https://hl7.org/fhir/R4/identifier-registry.html, HL7 v2.9 chapter 2A.3.33 (HD), https://www.hl7.eu/HL7v2x/v29/std29/ch02a.html.
 """
 
@@ -79,7 +81,7 @@ def _cx(raw: str, message: Message) -> tuple[Identity, str] | None:
 
 
 def patient_identifier(message: Message) -> Identity | None:
-    """Return the identifier a patient is known by: PID-3's most suitable repetition, by maps/patient_identifiers.csv."""
+    """Return PID-3's most suitable repetition, by maps/patient_identifiers.csv."""
     segment = message.first("PID")
     if segment is None:
         return None
@@ -117,7 +119,7 @@ def ei_identity(raw: str, message: Message) -> Identity | None:
 
 
 def order_number(message: Message, order: Segment | None, observation: Segment | None) -> Identity | None:
-    """Return what an order is known by: the filler's number (OBR-3, ORC-3), else the placer's (OBR-2, ORC-2), else None."""
+    """Return the filler's number of an order (OBR-3, ORC-3), else the placer's (OBR-2, ORC-2), else None."""
     for number in (3, 2):
         for segment in (observation, order):
             for raw in segment.repetitions(number)[:1] if segment is not None else ():
@@ -129,4 +131,6 @@ def order_number(message: Message, order: Segment | None, observation: Segment |
 
 def composed(kind: str, *parts: str) -> Identity:
     """Return an identity made of several values, e.g. an observation's: order, code and sub-id."""
-    return Identity(f"urn:x-hl7v2:{kind}", "/".join(p if _PLAIN_PART.match(p) else quote(p, safe=":.-^") for p in parts))
+    return Identity(
+        f"urn:x-hl7v2:{kind}", "/".join(p if _PLAIN_PART.match(p) else quote(p, safe=":.-^") for p in parts)
+    )

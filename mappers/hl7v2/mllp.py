@@ -1,7 +1,9 @@
 """The MLLP listener: blocks of ``VT message FS CR`` over TCP, stored durably in groups before they are acknowledged.
 
-Minimal Lower Layer Protocol, https://www.hl7.org/documentcenter/public/wg/inm/mllp_transport_specification.PDF. Messages from all connections that
-arrive while one group is being committed make the next group, so that one flush to disk serves many. Content is never logged.
+Minimal Lower Layer Protocol, https://www.hl7.org/documentcenter/public/wg/inm/mllp_transport_specification.PDF.
+Messages from all connections that
+arrive while one group is being committed make the next group, so that one flush to disk serves many. Content is never
+logged.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import cast
 
 from fhir_server.operations.feed import Inbox, Received
 from mappers.hl7v2.ack import refuse
@@ -77,9 +80,8 @@ class _Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the connection if there is room and the sender is allowed."""
-        if not isinstance(transport, asyncio.Transport):
-            raise TypeError("MLLP needs a stream")
-        self._transport = transport
+        # A TCP server only makes stream transports, though uvloop's do not derive from asyncio's.
+        self._transport = cast("asyncio.Transport", transport)
         if not self._listener.admit(self, transport.get_extra_info("peername")):
             transport.abort()
             return
@@ -106,7 +108,7 @@ class _Connection(asyncio.Protocol):
             self._refuse(fault)
 
     def eof_received(self) -> bool:
-        """The sender has said everything: answer what is under way, then close."""
+        """Return the sender has said everything: answer what is under way, then close."""
         if self._pending:
             self._pending[-1].add_done_callback(lambda _: self.close())
             return True
@@ -144,7 +146,11 @@ class _Connection(asyncio.Protocol):
     def _note_beginning(self) -> None:
         if self._block_since is None and self._buffer.strip():
             self._block_since = self._loop.time()
-        if _START not in self._buffer and len(self._buffer) > _MAX_NOISE and not self._buffer.lstrip().startswith(_HEADS):
+        if (
+            _START not in self._buffer
+            and len(self._buffer) > _MAX_NOISE
+            and not self._buffer.lstrip().startswith(_HEADS)
+        ):
             log.warning("%d bytes outside of MLLP blocks were skipped", len(self._buffer))
             self._buffer.clear()
             self._scanned = 0
@@ -290,7 +296,7 @@ class Listener:
                 acks = await self._inbox.receive([w.message for w in group])
                 for waiting, ack in zip(group, acks, strict=True):
                     waiting.acknowledged.set_result(ack)
-            except Exception as error:  # noqa: BLE001 - whatever it is: not stored, not acknowledged
+            except Exception as error:
                 log.error("%d messages could not be stored: %s", len(group), type(error).__name__)  # noqa: TRY400
                 for waiting in group:
                     if not waiting.acknowledged.done():

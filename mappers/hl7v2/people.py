@@ -1,6 +1,7 @@
 """Who is named in a message: practitioners, organizations and their telecommunication.
 
-Practitioners and organizations are known by an identifier, never by a name; one that has none is only named in the reference.
+Practitioners and organizations are known by an identifier, never by a name; one that has none is only named in the
+reference.
 HL7 v2.9 chapter 2A.3.85 (XCN), 2A.3.86 (XON), 2A.3.88 (XTN), https://www.hl7.eu/HL7v2x/v29/std29/ch02a.html.
 """
 
@@ -75,7 +76,7 @@ def _facility(run: Run) -> Json | None:
     raw = run.message.header.field(4)
     if not raw.strip():
         return None
-    parts = [text(p, run) or "" for p in (split(raw, run, 1) + ["", ""])[:3]]
+    parts = [text(p, run) or "" for p in [*split(raw, run, 1), "", ""][:3]]
     name = parts[0] or parts[1]
     if not name:
         return None
@@ -107,7 +108,11 @@ def telecom(piece: str, run: Run, depth: int) -> Json | None:
     kind = lookup("TelecommunicationEquipmentType", equipment)
     address = text(parts[3], run)
     out: Json = {}
-    if use_code.upper() == "NET" or (kind is not None and kind.code == "email") or (address and not _number(parts, run)):
+    if (
+        use_code.upper() == "NET"
+        or (kind is not None and kind.code == "email")
+        or (address and not _number(parts, run))
+    ):
         out["system"] = "email"
         out["value"] = address or text(parts[0], run)
     else:

@@ -13,7 +13,7 @@ from mappers.hl7v2.primitives import text
 from mappers.hl7v2.run import Run
 
 _LEVELS = ((4, "si"), (7, "bu"), (8, "lvl"), (1, "wa"), (2, "ro"), (3, "bd"))
-"""Components of PL from the outside in, with their code in location-physical-type; a point of care is taken for a ward."""
+"""Components of PL from the outside in, with their physical type; a point of care is taken for a ward."""
 _PHYSICAL_TYPE = "http://terminology.hl7.org/CodeSystem/location-physical-type"
 _DESCRIPTION = 8
 

@@ -23,7 +23,7 @@ _MAX_INTEGER = 2**31 - 1
 
 
 def text(piece: str, run: Run, depth: int = 0) -> str | None:
-    """A FHIR string: unescaped, trimmed, without control characters; None when blank."""
+    """Return a FHIR string: unescaped, trimmed, without control characters; None when blank."""
     del depth
     value = unescape(piece, run.delimiters, run.codec)
     if not value.isprintable():
@@ -32,24 +32,24 @@ def text(piece: str, run: Run, depth: int = 0) -> str | None:
 
 
 def leaf(piece: str, run: Run, depth: int) -> str:
-    """The first component (or subcomponent) of a piece, trimmed."""
+    """Return the first component (or subcomponent) of a piece, trimmed."""
     mark = run.marks[depth]
     return (piece.split(mark, 1)[0] if mark and mark in piece else piece).strip()
 
 
 def first(piece: str, run: Run, depth: int) -> str | None:
-    """The first component of a piece as a string."""
+    """Return the first component of a piece as a string."""
     return text(leaf(piece, run, depth), run)
 
 
 def code_text(piece: str, run: Run) -> str | None:
-    """A FHIR code: a string with single blanks."""
+    """Return a FHIR code: a string with single blanks."""
     value = text(piece, run)
     return None if value is None else value if value.isalnum() else _SPACES.sub(" ", value)
 
 
 def date_time(piece: str, run: Run, depth: int) -> str | None:
-    """A dateTime of the precision given."""
+    """Return a dateTime of the precision given."""
     value = leaf(piece, run, depth)
     converted = timestamps.date_time(value, run.zone)
     if converted is None and value:
@@ -58,7 +58,7 @@ def date_time(piece: str, run: Run, depth: int) -> str | None:
 
 
 def date(piece: str, run: Run, depth: int) -> str | None:
-    """A date of the precision given."""
+    """Return a date of the precision given."""
     value = leaf(piece, run, depth)
     converted = timestamps.day_of(value)
     if converted is None and value:
@@ -67,7 +67,7 @@ def date(piece: str, run: Run, depth: int) -> str | None:
 
 
 def instant(piece: str, run: Run, depth: int) -> str | None:
-    """An instant; None (with a warning) for a date without a time."""
+    """Return an instant; None (with a warning) for a date without a time."""
     value = leaf(piece, run, depth)
     converted = timestamps.instant(value, run.zone)
     if converted is None and value:
@@ -76,12 +76,12 @@ def instant(piece: str, run: Run, depth: int) -> str | None:
 
 
 def time(piece: str, run: Run, depth: int) -> str | None:
-    """A time of day."""
+    """Return a time of day."""
     return timestamps.time(leaf(piece, run, depth))
 
 
 def number(value: str) -> int | Decimal | None:
-    """An HL7 NM as int or Decimal, digits kept; None when it is not one."""
+    """Return an HL7 NM as int or Decimal, digits kept; None when it is not one."""
     value = value.strip()
     if len(value) > _MAX_DIGITS or not _NUMBER.match(value):
         return None
@@ -89,7 +89,7 @@ def number(value: str) -> int | Decimal | None:
 
 
 def integer(piece: str, run: Run, depth: int) -> int | None:
-    """A 32-bit integer."""
+    """Return a 32-bit integer."""
     value = number(leaf(piece, run, depth))
     if not isinstance(value, int) or abs(value) > _MAX_INTEGER:
         run.warn("not a whole number")
@@ -98,7 +98,7 @@ def integer(piece: str, run: Run, depth: int) -> int | None:
 
 
 def positive(piece: str, run: Run, depth: int) -> int | None:
-    """A positiveInt."""
+    """Return a positiveInt."""
     value = integer(piece, run, depth)
     return value if value is not None and value > 0 else None
 
@@ -112,13 +112,13 @@ def boolean(piece: str, run: Run, depth: int) -> bool | None:
 
 
 def annotation(piece: str, run: Run, depth: int) -> dict[str, Any] | None:
-    """An Annotation's text."""
+    """Return an Annotation's text."""
     value = text(piece, run, depth)
     return None if value is None else {"text": value}
 
 
 def base64_data(data: str, encoding: str) -> str | None:
-    """The content of an ED (table 0299: Base64, Hex or A) as base64Binary; None when it is not what it claims to be."""
+    """Return the content of an ED (table 0299: Base64, Hex or A) as base64Binary, or None."""
     try:
         if encoding.upper() == "BASE64":
             compact = _SPACES.sub("", data)

@@ -1,6 +1,7 @@
 """From the bytes of a message to what the inbox stores: who sent it, what it is ordered by, and its acknowledgement.
 
-The contract with a sender is in docs/hl7v2.md. Nothing here reads more of the content than the checks and the lane need.
+The contract with a sender is in docs/hl7v2.md. Nothing here reads more of the content than the checks and the lane
+need.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def _clean(text: str) -> str:
 
 
 def _day(message: Message, now: datetime) -> date:
-    """Return the day that scopes the control id: MSH-7's, so that a repetition after midnight is still one; else today."""
+    """Return the day of MSH-7, so that a repetition after midnight is still one; else today."""
     day = day_of(message.header.value(7))
     return date.fromisoformat(day) if day and len(day) == _DAY_LENGTH else now.date()
 

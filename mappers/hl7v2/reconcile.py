@@ -1,7 +1,9 @@
 """Fitting conversions to what the server has: looks the resources up, merges, leaves out what would change nothing.
 
-A message says something about a part of a resource only: elements it carries replace, elements it leaves out stay, elements it deletes
-(``""``) go. Observations are replaced as a whole, as OBX-11 C demands. HL7 v2.9 chapter 2.10.4 (snapshot and delete), design in docs/hl7v2.md.
+A message says something about a part of a resource only: elements it carries replace, elements it leaves out stay,
+elements it deletes
+(``""``) go. Observations are replaced as a whole, as OBX-11 C demands. HL7 v2.9 chapter 2.10.4 (snapshot and delete),
+design in docs/hl7v2.md.
 """
 
 from __future__ import annotations
@@ -24,11 +26,11 @@ _IDENTITIES_PER_SEARCH = 100
 _UNITED = frozenset(("identifier", "result", "specimen", "basedOn", "request", "presentedForm"))
 """Lists that a message adds to. ``extension`` is united by url; any other list is replaced."""
 _GUARDED = ("Observation", "ServiceRequest")
-"""Created without a condition of their own: that of their DiagnosticReport tells when another message has been faster."""
+"""Created without a condition: that of their DiagnosticReport tells when another message was faster."""
 _SERVER_OWNED = ("id", "meta")
 
 
-class Raced(Exception):
+class RacedError(Exception):
     """Something was created between looking for it and writing it: the same messages must be tried again."""
 
 
@@ -135,13 +137,15 @@ async def _find(drafts: Mapping[tuple[str, Identity], Draft], context: Context) 
 
 
 def _keep_one(found: dict[tuple[str, Identity], Resource], key: tuple[str, Identity], resource: Resource) -> None:
-    """An identifier of a person or order must not be ambiguous: nobody guesses which patient is meant."""
+    """Return an identifier of a person or order must not be ambiguous: nobody guesses which patient is meant."""
     other = found.setdefault(key, resource)
     if other["id"] != resource["id"] and key[0] in ("Patient", "Encounter"):
         raise ContentError(f"Several {key[0]} resources carry the identifier that the message names.")
 
 
-def _entries(drafts: Mapping[tuple[str, Identity], Draft], found: Mapping[tuple[str, Identity], Resource]) -> list[Json]:
+def _entries(
+    drafts: Mapping[tuple[str, Identity], Draft], found: Mapping[tuple[str, Identity], Resource]
+) -> list[Json]:
     addresses = {drafts[key].full_url: f"{key[0]}/{resource['id']}" for key, resource in found.items()}
     out: list[Json] = []
     for key, draft in drafts.items():
@@ -165,11 +169,11 @@ def _entries(drafts: Mapping[tuple[str, Identity], Draft], found: Mapping[tuple[
 
 
 def _check(entries: Sequence[Json], response: Resource) -> None:
-    """Raise Raced when a resource that was not there turned out to be there after all."""
+    """Raise RacedError when a resource that was not there turned out to be there after all."""
     for sent, answered in zip(entries, response.get("entry", ()), strict=True):
         conditional = sent["request"]["method"] == "PUT" and "?" in sent["request"]["url"]
         if conditional and not str(answered["response"]["status"]).startswith("201"):
-            raise Raced("Another message created the same resource.")
+            raise RacedError("Another message created the same resource.")
 
 
 async def apply(raws: Sequence[bytes], context: Context, zone: str = UTC_ZONE) -> list[Resource]:

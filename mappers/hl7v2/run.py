@@ -18,8 +18,8 @@ Mode = Literal["update", "create"]
 class Draft:
     """A resource being made. ``update``: what the message says replaces; ``create``: an existing one is left as it is.
 
-    ``deleted`` are elements that the message asks to remove (``extension:url`` for one extension); ``weak`` are elements that only
-    count when the stored resource has none.
+    ``deleted`` are elements that the message asks to remove (``extension:url`` for one extension); ``weak`` are
+    elements that only count when the stored resource has none.
     """
 
     resource: dict[str, Any]
@@ -37,15 +37,27 @@ def _full_url(resource_type: str, identity: Identity) -> str:
 
 
 class Run:
-    """The state of one conversion: delimiters, default zone, resources by identity, warnings, fields without a mapping."""
+    """The state of one conversion: delimiters, zone, resources, warnings, fields without a mapping."""
 
-    __slots__ = ("codec", "delimiters", "drafts", "marks", "message", "sender", "sending_facility", "unmapped", "warnings", "where", "zone")
+    __slots__ = (
+        "codec",
+        "delimiters",
+        "drafts",
+        "marks",
+        "message",
+        "sender",
+        "sending_facility",
+        "unmapped",
+        "warnings",
+        "where",
+        "zone",
+    )
 
     def __init__(self, message: Message, zone: str) -> None:
         self.message = message
         self.delimiters = message.delimiters
         self.codec = message.codec
-        # What divides a value at each depth: a field's repetitions are dealt with before, nothing is below a subcomponent.
+        # What divides a value at each depth: repetitions are dealt with before, nothing is below a subcomponent.
         self.marks = ("", message.delimiters.component, message.delimiters.subcomponent, "", "")
         self.zone = zone_of(message.header.value(7)) or zone
         self.sender = sender_name(message)

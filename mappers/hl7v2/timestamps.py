@@ -1,7 +1,8 @@
 """Dates and times: HL7 DT, TM, TS and DTM to FHIR, keeping the precision given.
 
 HL7 v2.9 chapter 2A.3.22 (DTM), https://www.hl7.eu/HL7v2x/v29/std29/ch02a.html, and https://hl7.org/fhir/R4/datatypes.html#dateTime.
-FHIR wants a zone with every time of day: a value's own zone comes first, then that of MSH-7, then the configured one (UTC).
+FHIR wants a zone with every time of day: a value's own zone comes first, then that of MSH-7, then the configured one
+(UTC).
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """A lazy, tolerant tokenizer: bytes to segments, and deeper only where someone looks.
 
-HL7 v2.9 chapter 2.5 and 2.6, https://www.hl7.eu/HL7v2x/v29/std29/ch02.html. It takes CR, LF and CRLF, a byte order mark, stray
-framing characters, any delimiters, unknown and local segments in any order, and text that runs on over line ends. It never
-validates: what is wrong with a message is :mod:`mappers.hl7v2.validate`'s business.
+HL7 v2.9 chapter 2.5 and 2.6, https://www.hl7.eu/HL7v2x/v29/std29/ch02.html. It takes CR, LF and CRLF, a byte order
+mark, stray
+framing characters, any delimiters, unknown and local segments in any order, and text that runs on over line ends. It
+never validates: what is wrong with a message is :mod:`mappers.hl7v2.validate`'s business.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A tokenized message. ``prelude`` is what stands before MSH (a batch header); ``fallback`` means MSH-18 did not fit."""
+    """A tokenized message. ``prelude`` stands before MSH (a batch header); ``fallback``: MSH-18 did not fit."""
 
     segments: tuple[Segment, ...]
     delimiters: Delimiters
@@ -169,6 +170,6 @@ def serialize(message: Message) -> bytes:
 
 
 def split_batch(raw: bytes) -> list[bytes]:
-    """Cut a batch (FHS, BHS … or messages one after the other) before each MSH but the first. Joined, the pieces are the input."""
+    """Cut a batch before each MSH but the first. Joined, the pieces are the input."""
     starts = [m.start() for m in _START.finditer(raw)][1:]
     return [raw[a:b] for a, b in zip([0, *starts], [*starts, len(raw)], strict=True)]

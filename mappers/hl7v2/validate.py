@@ -1,7 +1,7 @@
 """The cheap checks that decide between AA, AE and AR before a message is stored.
 
-Header faults refuse a message (AR), content faults are errors (AE); codes are from table 0357, locations are written as in ERR-2,
-HL7 v2.9 chapter 2.14.5, https://www.hl7.eu/HL7v2x/v29/std29/ch02.html.
+Header faults refuse a message (AR), content faults are errors (AE); codes are from table 0357, locations are written
+as in ERR-2, HL7 v2.9 chapter 2.14.5, https://www.hl7.eu/HL7v2x/v29/std29/ch02.html.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ TEXTS = {
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One fault: ``code`` is from table 0357, ``location`` reads segment^sequence^field^repetition^component (as far as known)."""
+    """One fault: ``code`` is from table 0357, ``location`` segment^sequence^field^repetition^component."""
 
     kind: Literal["reject", "error"]
     code: str
@@ -79,11 +79,17 @@ def _field_faults(segment: Segment) -> Iterator[Fault]:
             if segment.field(check.other).strip() and not raw.strip():
                 yield Fault("error", "101", where, f"{segment.name}-{check.field} ({check.name}) is empty.")
         elif raw and raw != DELETE:
-            value = part(raw.split(segment.delimiters.repetition or "\r", 1)[0], segment.delimiters.component, 1).strip()
+            value = part(
+                raw.split(segment.delimiters.repetition or "\r", 1)[0], segment.delimiters.component, 1
+            ).strip()
             if check.check == "timestamp" and value and not is_timestamp(value):
-                yield Fault("error", "102", where, f"{segment.name}-{check.field} ({check.name}) is not a date or time.")
+                yield Fault(
+                    "error", "102", where, f"{segment.name}-{check.field} ({check.name}) is not a date or time."
+                )
             elif check.check == "table" and value and value not in check.codes:
-                yield Fault("error", "103", where, f"{segment.name}-{check.field} ({check.name}) is not in table {check.table}.")
+                yield Fault(
+                    "error", "103", where, f"{segment.name}-{check.field} ({check.name}) is not in table {check.table}."
+                )
 
 
 def _content_faults(message: Message) -> Iterator[Fault]:

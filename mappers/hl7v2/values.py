@@ -1,7 +1,7 @@
 """OBX-5 by OBX-2: the value of an observation, https://hl7.org/fhir/R4/observation.html, HL7 v2.9 chapter 7.4.2.
 
-The published map for OBX[Observation] gives a row per value type; ``VALUES`` is that table in code, since the types need both OBX-5 and OBX-6.
-What its type does not fit (``NM`` with words in it) is kept as text, with a warning.
+The published map for OBX[Observation] gives a row per value type; ``VALUES`` is that table in code, since the types
+need both OBX-5 and OBX-6. What its type does not fit (``NM`` with words in it) is kept as text, with a warning.
 """
 
 from __future__ import annotations
@@ -91,7 +91,11 @@ def time_of_day(raw: str, _units: Json, run: Run) -> Value | None:
 def numeric_range(raw: str, units: Json, run: Run) -> Value | None:
     """NR: low and high."""
     parts = [*raw.split(run.marks[1] or "\r"), ""]
-    ends = {n: q for n, p in zip(("low", "high"), parts, strict=False) if (q := _quantity(p, units)) and "comparator" not in q}
+    ends = {
+        n: q
+        for n, p in zip(("low", "high"), parts, strict=False)
+        if (q := _quantity(p, units)) and "comparator" not in q
+    }
     return ("valueRange", ends) if ends else None
 
 

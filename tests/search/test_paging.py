@@ -104,6 +104,22 @@ def test_writes_between_pages_neither_repeat_nor_hide(world: World, sort: str | 
     assert {f"s{number}" for number in range(len(births))} <= set(found)
 
 
+@pytest.mark.parametrize(
+    ("sort", "wanted"), [("location-period", ["c", "a", "b", "d"]), ("-location-period", ["b", "a", "c", "d"])]
+)
+def test_of_several_values_the_first_in_the_order_counts(world: World, sort: str, wanted: list[str]) -> None:
+    periods = {
+        "a": [{"start": "2020", "end": "2021"}, {"start": "2020", "end": "2022"}, {"start": "2020"}],
+        "b": [{"start": "2021"}, {"start": "2023"}, {"start": "2023", "end": "2024"}],
+        "c": [{"start": "2019"}],
+        "d": [],
+    }
+    for id_, spans in periods.items():
+        world.put({"resourceType": "Encounter", "id": id_, "location": [{"period": span} for span in spans]})
+    for count in ("1", "2", "10"):
+        assert world.walk("Encounter", ("_sort", sort), ("_count", count)) == wanted
+
+
 def test_numbers_and_quantities_sort_by_value(world: World) -> None:
     for value in (5, 100, -3.5, 20):
         world.put({"resourceType": "Observation", "id": f"v{value}", "valueQuantity": {"value": value, "unit": "mg"}})

@@ -1,7 +1,7 @@
 """The mapping tables, read once: data derived from HL7's v2-to-FHIR maps, each row with the row it came from.
 
-Source: https://build.fhir.org/ig/HL7/v2-to-fhir/. ``origin`` of a row is ``map:line`` of the published table, or ``ours`` with a reason in
-docs/hl7v2.md. ``not_covered.csv`` lists the published rows that no row here translates.
+Source: https://build.fhir.org/ig/HL7/v2-to-fhir/. ``origin`` of a row is ``map:line`` of the published table, or
+``ours`` with a reason in docs/hl7v2.md. ``not_covered.csv`` lists the published rows that no row here translates.
 """
 
 from __future__ import annotations
@@ -46,8 +46,10 @@ class FieldCheck:
 class Row:
     """One row of a segment or data type map.
 
-    ``source`` is the field or component number (0: the segment as such), ``condition`` and ``target`` are in the small languages of
-    :mod:`mappers.hl7v2.engine`, ``convert`` names a conversion, ``vocabulary`` a table of codes, ``extra`` what goes beside the value.
+    ``source`` is the field or component number (0: the segment as such), ``condition`` and ``target`` are in the
+    small languages of
+    :mod:`mappers.hl7v2.engine`, ``convert`` names a conversion, ``vocabulary`` a table of codes, ``extra`` what goes
+    beside the value.
     """
 
     origin: str
@@ -70,7 +72,7 @@ class Code:
 
 @cache
 def message_types() -> MessageTypes:
-    """The message codes and events that HL7 defines."""
+    """Return the message codes and events that HL7 defines."""
     rows = _rows("message_types")
     return MessageTypes(
         frozenset(r["code"] for r in rows if r["table"] == "0076"),
@@ -86,13 +88,13 @@ def mapped_types() -> Mapping[str, tuple[str, ...]]:
 
 @cache
 def value_types() -> frozenset[str]:
-    """The data types that OBX-2 may name (tables 0125 and 0440)."""
+    """Return the data types that OBX-2 may name (tables 0125 and 0440)."""
     return frozenset(r["code"] for r in _rows("message_types") if r["table"] == "0440")
 
 
 @cache
 def field_checks(segment: str) -> tuple[FieldCheck, ...]:
-    """The checks of one segment's fields that are made before a message is acknowledged."""
+    """Return the checks of one segment's fields that are made before a message is acknowledged."""
     return tuple(
         FieldCheck(
             int(r["field"]),
@@ -115,7 +117,7 @@ def authorities() -> Mapping[str, str]:
 
 @cache
 def patient_identifier_ranks() -> Mapping[str, int]:
-    """Identifier type codes (table 0203) → how well they identify a patient; the lowest rank wins."""
+    """Return, for identifier type codes (table 0203), how well they identify a patient; the lowest wins."""
     return MappingProxyType({r["type"]: int(r["rank"]) for r in _rows("patient_identifiers")})
 
 
@@ -158,13 +160,13 @@ class Link:
 
 @cache
 def links() -> tuple[Link, ...]:
-    """The references that a message's structure implies."""
+    """Return the references that a message's structure implies."""
     return tuple(Link(r["resource"], r["target"], r["to"]) for r in _rows("links"))
 
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """A segment's part in a message: it contributes to ``resource`` through ``map``; ``scope`` is the group it belongs to.
+    """A segment's part in a message: in a group of ``scope`` it feeds ``resource`` through ``map``.
 
     ``opens`` is ``always``, ``once`` or empty, see :mod:`mappers.hl7v2.groups`.
     """

@@ -243,6 +243,20 @@ def test_narrative_must_be_safe_xhtml(text: str, safe: bool) -> None:
     assert evaluate("text.`div`.htmlChecks()", {"resourceType": "Patient", "text": {"div": text}}) == [safe]
 
 
+def test_what_never_changes_is_evaluated_once_and_still_right() -> None:
+    asked: list[str] = []
+    hooks = Hooks(member_of=lambda coded, _url: not asked.append(coded))
+    assert evaluate("name.given.where(%resource.id.memberOf('http://x')).count()", PATIENT, hooks=hooks) == [3]
+    assert asked == ["p1"]
+    assert evaluate("name.where(%resource.name[0].use = use).family", PATIENT) == ["Lovelace"]
+    assert evaluate(
+        "name.where(%resource.name.where(use = 'usual').given contains given.first()).count()", PATIENT
+    ) == [2]
+    assert evaluate("name.select(%resource.name[$index].use)", PATIENT) == ["official", "usual"]
+    assert evaluate("(1 | 2).aggregate($total + %resource.name.select($index).count())", PATIENT) == []
+    assert evaluate("(1 | 2).aggregate(%resource.name.select($total + $index).count() + $total, 1)", PATIENT) == [5]
+
+
 def test_literals_that_python_holds_equal_stay_apart() -> None:
     assert evaluate("true", {}) == [True]
     assert [type(evaluate(literal, {})[0]) for literal in ("true", "1", "1.0")] == [bool, int, Decimal]

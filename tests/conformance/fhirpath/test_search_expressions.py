@@ -293,5 +293,14 @@ def test_a_path_that_cannot_be_right_is_refused_when_compiled(expression: str, t
         compile_path(expression, type_name)
 
 
+@pytest.mark.parametrize("count", [3, 300])
+def test_a_union_drops_duplicates_few_or_many(count: int) -> None:
+    components = [{"code": coded(str(i % (count // 3)))} for i in range(count)]
+    found = compile_path("Observation.code | Observation.component.code", "Observation")(
+        {"code": coded("0"), "component": components}
+    )
+    assert found == [("CodeableConcept", coded(str(i))) for i in range(count // 3)]
+
+
 def test_a_compiled_path_is_cached() -> None:
     assert compile_path("Patient.name", "Patient") is compile_path("Patient.name", "Patient")

@@ -1,0 +1,1 @@
+"""The load generator: the same scenarios against any FHIR base URL, and the goals this server is held to."""
