@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from ai.artifact import ArtifactError
 from ai.read_resources import UnreadableDataError
@@ -44,14 +43,14 @@ def list_models(models: Annotated[Path | None, typer.Option(help="Folder of this
     """List the models: version, hash, training data, card."""
     from ai.registry import listings  # noqa: PLC0415
 
-    table = Table("model", "operation", "version", "sha256", "trained on", "card")
     try:
-        for found in listings(models):
-            row = (found.name, found.operation, found.version, found.sha256[:16], found.source, str(found.card))
-            table.add_row(*row)
+        found = listings(models)
     except ArtifactError as error:
         _fail(str(error))
-    console.print(table)
+    for listing in found:
+        console.print(f"{listing.name} {listing.version}  ({listing.operation})", highlight=False)
+        for name, value in (("sha256", listing.sha256), ("trained on", listing.source), ("card", str(listing.card))):
+            console.print(f"  {name:<12}{value}", highlight=False, markup=False, soft_wrap=True)
 
 
 @train_app.command("no-show")
@@ -72,7 +71,7 @@ def train_no_show(
     except (TooFewOutcomesError, UnreadableDataError) as error:
         _fail(str(error))
     digest = write_artifact(out, model.to_artifact())
-    console.print(f"no-show {model.version}, {model.training['outcomes']} outcomes, sha256 {digest} → {out}")
+    typer.echo(f"no-show {model.version}, {model.training['outcomes']} outcomes, sha256 {digest} → {out}")
 
 
 @train_app.command("codes")
@@ -91,7 +90,7 @@ def train_codes(
     except (TooFewNotesError, UnreadableDataError) as error:
         _fail(str(error))
     digest = write_artifact(out, model.to_artifact())
-    console.print(f"suggest-codes {model.version}, {model.training['notes']} notes, sha256 {digest} → {out}")
+    typer.echo(f"suggest-codes {model.version}, {model.training['notes']} notes, sha256 {digest} → {out}")
 
 
 @evaluate_app.command("no-show")

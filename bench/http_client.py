@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, cast
 from urllib.parse import urlsplit
 
 FHIR_JSON = "application/fhir+json"
@@ -60,12 +60,12 @@ class _Wire(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - narrows the type
-        self.transport = transport
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's is one without deriving from it
 
     def send(self, request: bytes) -> asyncio.Future[Response]:
         """Send a request and return its coming response."""
-        assert self.transport is not None  # noqa: S101 - narrows the type
+        if self.transport is None:
+            raise ConnectionResetError("the connection is closed")
         self._waiter = asyncio.get_running_loop().create_future()
         self._head = None
         self._buffer.clear()
@@ -108,7 +108,7 @@ class _Wire(asyncio.Protocol):
 
 
 def _dechunk(content: bytes) -> bytes:
-    parts = []
+    parts: list[bytes] = []
     at = 0
     while True:
         end = content.index(b"\r\n", at)

@@ -43,7 +43,7 @@ class Feed:
 
 
 def make_oru(run: str, number: int) -> bytes:
-    """Return an ORU^R01 with ten numeric results for a patient of its own; control id and filler number carry ``run``."""
+    """Return an ORU^R01 with ten numeric results for a patient of its own; its numbers start with ``run``."""
     family, given = FAMILIES[number % len(FAMILIES)], GIVEN[number % len(GIVEN)]
     born = f"19{40 + number % 60:02d}0{1 + number % 9}1{number % 10}"
     segments = [
@@ -57,8 +57,8 @@ def make_oru(run: str, number: int) -> bytes:
     for index in range(RESULTS):
         code, unit = VITAL_SIGNS[index % len(VITAL_SIGNS)]
         segments.append(
-            f"OBX|{index + 1}|NM|{code}^Result {index + 1}^LN|{index + 1}|{40 + number % 50}.{index}|{unit}^{unit}^UCUM|"
-            "10-200|N|||F|||20250304090000"
+            f"OBX|{index + 1}|NM|{code}^Result {index + 1}^LN|{index + 1}|{40 + number % 50}.{index}|"
+            f"{unit}^{unit}^UCUM|10-200|N|||F|||20250304090000"
         )
     return "\r".join(segments).encode() + b"\r"
 

@@ -50,9 +50,9 @@ def table(results: Sequence[Result], figures: Sequence[Figure] = ()) -> str:
         "|---|--:|--:|--:|--:|--:|---|---|---|",
     ]
     for r in results:
-        errors = ", ".join(f"{count} × {status}" for status, count in r.errors.items()) or "none"
+        errors = ", ".join(f"{count} x {status}" for status, count in r.errors.items()) or "none"
         rate = f"{_amount(r.rate)} {r.unit}".replace(" /s", "/s")
-        percentiles = " | ".join("–" if p is None else f"{p:,.2f}" for p in (r.p50_ms, r.p90_ms, r.p99_ms))
+        percentiles = " | ".join("-" if p is None else f"{p:,.2f}" for p in (r.p50_ms, r.p90_ms, r.p99_ms))
         lines.append(
             f"| {r.scenario} | {r.connections} | {rate} | {percentiles} | {errors} | {_goal(r.scenario)} | "
             f"{verdict(r.scenario, r.rate)} |"

@@ -87,10 +87,10 @@ def _repeat(pool: list[bytes]) -> Iterator[Request]:
 def _numbered(base: Base, path: str, pool: list[tuple[bytes, int]]) -> Iterator[Request]:
     """Yield POSTs that differ in a running number of constant width, so that the rest is encoded only once."""
     run = uuid4().hex[:8].encode()
-    parts = []
+    parts: list[tuple[bytes, bytes | None, int]] = []
     for content, entries in pool:
-        head, mark, tail = base.request("POST", path, content).partition(_MARK.encode())
-        parts.append((head, tail if mark else None, entries))
+        head, mark, rest = base.request("POST", path, content).partition(_MARK.encode())
+        parts.append((head, rest if mark else None, entries))
     number = 0
     while True:
         for head, tail, entries in parts:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
-from bench.content import encode, make_patient, make_visit
+from bench.content import SYSTEM, encode, make_patient, make_visit
 from bench.http_client import Base, Connection, Response
 
 CONDITIONAL = re.compile(rb'"reference"\s*:\s*"[A-Za-z]+\?')
@@ -58,7 +58,7 @@ def _own(base: Base, patients: int, visits: int) -> Iterator[bytes]:
                 "request": {
                     "method": "POST",
                     "url": "Patient",
-                    "ifNoneExist": f"identifier={patient['identifier'][0]['system']}|{patient['identifier'][0]['value']}",
+                    "ifNoneExist": f"identifier={SYSTEM}|{patient['identifier'][0]['value']}",
                 },
             }
             for patient in made[first : first + PATIENTS_A_BUNDLE]

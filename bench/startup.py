@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 import signal
@@ -13,9 +12,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
-from bench.http_client import Base, Connection, parse_base
+from bench.http_client import Base, parse_base
 
 READY_SECONDS = 120.0
 STOP_SECONDS = 30.0
@@ -58,7 +59,7 @@ def serving(data_dir: Path, workers: int = 2) -> Iterator[Running]:
     with log.open("ab") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)  # noqa: S603
     try:
-        while not asyncio.run(_answers(base)):
+        while not _answers(base):
             if process.poll() is not None:
                 raise StartError(f"praxis serve ended with status {process.returncode}: {log.read_text()[-2000:]}")
             if time.perf_counter() - started > READY_SECONDS:
@@ -74,15 +75,16 @@ def serving(data_dir: Path, workers: int = 2) -> Iterator[Running]:
             process.wait()
 
 
-async def _answers(base: Base) -> bool:
-    line = Connection(base)
+def _answers(base: Base) -> bool:
+    # Synchronous and without an event loop: asking must not take the processor from the server that is starting.
+    line = HTTPConnection(base.host, base.port, timeout=READY_SECONDS)
     try:
-        response = await line.send(base.request("GET", "/Patient?_count=1"))
-    except OSError:
+        line.request("GET", f"{base.path}/Patient?_count=1")
+        return line.getresponse().status == HTTPStatus.OK
+    except (OSError, HTTPException):
         return False
     finally:
         line.close()
-    return response.status == 200
 
 
 def worker_memory(pid: int) -> list[float]:

@@ -23,7 +23,7 @@ from bench.scenarios import SCENARIOS, MissingDataError, take_sample
 from bench.seed import seed
 from bench.startup import serving, worker_memory
 
-_LOADED = re.compile(r"([\d,]+(?:\.\d+)?)\s+(?:entries|resources)/s")
+_LOADED = re.compile(r"\(([\d,]+)/s\)")
 
 
 def find_synthea() -> Path | None:
@@ -99,7 +99,7 @@ def run_all(
             print(f"seeded: {seeded.requests} Bundles, {seeded.failed} failed {seeded.reasons[:1] or ''}", flush=True)
             results = asyncio.run(run_scenarios(server.base, list(SCENARIOS), connections, seconds, bundles))
             feed = asyncio.run(measure_feed(server.base, "127.0.0.1", server.mllp_port, messages=messages))
-            codes = ", ".join(f"{count} × {code}" for code, count in feed.acknowledgements.items())
+            codes = ", ".join(f"{count} x {code}" for code, count in feed.acknowledgements.items())
             figures.append(Figure("mllp_acknowledged", round(feed.acknowledged_per_second, 1), "messages/s", codes))
             mapped = f"{feed.mapped} of {feed.sent}"
             figures.append(Figure("mllp_mapped", round(feed.mapped_per_second, 1), "messages/s", mapped))

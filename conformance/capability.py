@@ -10,9 +10,12 @@ from conformance.definitions import FHIR_VERSION, SearchParameter, resource_type
 INTERACTIONS = ("read", "vread", "update", "delete", "history-instance", "create", "search-type")
 
 
-def _operation(definition: Mapping[str, Any], base_url: str) -> dict[str, Any]:
-    url = definition.get("url") or f"{base_url}/OperationDefinition/{definition['id']}"
-    return {"name": definition["code"], "definition": url}
+# An operation on one of these is an operation on every type that it stands for.
+ABSTRACT = frozenset(("Resource", "DomainResource"))
+
+
+def _operation(definition: Mapping[str, Any]) -> dict[str, Any]:
+    return {"name": definition["code"], "definition": definition["url"]}
 
 
 def _resource(
@@ -20,13 +23,12 @@ def _resource(
     parameters: Sequence[SearchParameter],
     reverse: Sequence[str],
     operations: Sequence[Mapping[str, Any]],
-    base_url: str,
 ) -> dict[str, Any]:
     out: dict[str, Any] = {
         "type": name,
         "profile": f"http://hl7.org/fhir/StructureDefinition/{name}",
         "interaction": [{"code": code} for code in INTERACTIONS],
-        "versioning": "versioned-update",
+        "versioning": "versioned",
         "readHistory": True,
         "updateCreate": True,
         "conditionalCreate": True,
@@ -41,7 +43,12 @@ def _resource(
             for p in parameters
         ],
     }
-    own = [_operation(o, base_url) for o in operations if (o["type"] or o["instance"]) and name in o.get("resource", ())]
+    places = {name, *ABSTRACT}
+    own = [
+        _operation(o)
+        for o in operations
+        if (o["type"] or o["instance"]) and not places.isdisjoint(o.get("resource", ()))
+    ]
     if own:
         out["operation"] = own
     return {key: value for key, value in out.items() if value != []}
@@ -56,7 +63,11 @@ def capability_statement(
     auth: bool,
     date: str,
 ) -> dict[str, Any]:
-    """Return the CapabilityStatement resource. ``search_parameters`` maps each resource type to the ones that work on it."""
+    """Return the CapabilityStatement resource.
+
+    ``search_parameters`` maps each resource type to the ones that work on it; ``operations`` are OperationDefinitions,
+    each with its ``url``.
+    """
     reverse: dict[str, list[str]] = {name: [] for name in resource_types()}
     for source, parameters in search_parameters.items():
         for parameter in parameters:
@@ -68,15 +79,17 @@ def capability_statement(
         "mode": "server",
         "security": {
             "cors": False,
-            "description": "Bearer tokens (RFC 6750)." if auth else "Authentication is off: loopback only, for trying out.",
+            "description": (
+                "Bearer tokens (RFC 6750)." if auth else "Authentication is off: loopback only, for trying out."
+            ),
         },
         "resource": [
-            _resource(name, search_parameters.get(name, ()), sorted(reverse[name]), operations, base_url)
+            _resource(name, search_parameters.get(name, ()), sorted(reverse[name]), operations)
             for name in resource_types()
         ],
         "interaction": [{"code": "transaction"}, {"code": "batch"}],
     }
-    system = [_operation(o, base_url) for o in operations if o["system"]]
+    system = [_operation(o) for o in operations if o["system"]]
     if system:
         rest["operation"] = system
     return {

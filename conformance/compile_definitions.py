@@ -183,7 +183,18 @@ def compile_value_sets(folder: Path, wanted: set[str]) -> dict[str, list[list[st
 
 def compile_search_parameter(definition: Json) -> Json:
     """Keep what indexing, binding and the CapabilityStatement need of a SearchParameter."""
-    keep = ("url", "code", "type", "base", "expression", "target", "component", "multipleOr", "multipleAnd", "description")
+    keep = (
+        "url",
+        "code",
+        "type",
+        "base",
+        "expression",
+        "target",
+        "component",
+        "multipleOr",
+        "multipleAnd",
+        "description",
+    )
     return {key: definition[key] for key in keep if key in definition}
 
 

@@ -31,6 +31,7 @@ _EMPTY_ELEMENT = re.compile(rb'\{(?:\}|"id":"(?:[^"\\]|\\.)*+"\})')
 _CONTROL = re.compile(rb"\\(?:[bf]|u00)")
 _LARGE_EXPONENT = re.compile(rb"E[+-][0-9]{3}")
 _ESCAPED_COLON = re.compile(rb"\\u003[aA]")
+_ESCAPE = re.compile(rb"\\.")
 _ONE_KIND = bytes.maketrans(b"[]", b"{}")
 _NOT_STRUCTURE = bytes(set(range(256)) - set(b'{}[]"'))
 _MSGSPEC_POSITION = re.compile(r" \(byte (\d+)\)")
@@ -88,7 +89,7 @@ def _is_deep(compact: bytes) -> bool:
     """Whether objects and arrays are nested deeper than MAX_DEPTH. Takes time in proportion to the text."""
     if compact.count(b"{") + compact.count(b"[") <= MAX_DEPTH:
         return False
-    text = compact.replace(b"\\\\", b"").replace(b'\\"', b"") if b"\\" in compact else compact
+    text = _ESCAPE.sub(b"", compact) if b"\\" in compact else compact
     quotes_and_brackets = text.translate(_ONE_KIND, _NOT_STRUCTURE)
     brackets = quotes_and_brackets.replace(b'""', b"")
     # A quote is left over when a string has brackets in it: then only what stands between strings counts.

@@ -28,7 +28,12 @@ if TYPE_CHECKING:
     from fhir_server.store.database import Session
 
 T = TypeVar("T")
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="Praxis: a FHIR R4 server for clinics and networks.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Praxis: a FHIR R4 server for clinics and networks.",
+)
 db = typer.Typer(no_args_is_help=True, help="Back up, restore and check the database.")
 token = typer.Typer(no_args_is_help=True, help="Access tokens for clients.")
 app.add_typer(db, name="db")
@@ -67,7 +72,7 @@ def one_line_errors() -> Iterator[None]:
         fail(str(error))
 
 
-def _show_version(wanted: bool) -> None:  # noqa: FBT001 - Typer's callback
+def _show_version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"praxis {distribution_version('praxis-fhir')}")
         raise typer.Exit
@@ -75,7 +80,7 @@ def _show_version(wanted: bool) -> None:  # noqa: FBT001 - Typer's callback
 
 @app.callback()
 def _main(
-    version: Annotated[  # noqa: ARG001 - handled by its callback
+    version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
@@ -151,7 +156,12 @@ def _run_load(start: Callable[[Callable[[Progress], None]], Summary], what: str)
     from rich.progress import BarColumn, TextColumn, TimeRemainingColumn  # noqa: PLC0415
     from rich.progress import Progress as Bar  # noqa: PLC0415
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f}%"),
+        TimeRemainingColumn(),
+    )
     with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(what, total=None)
 
@@ -159,8 +169,7 @@ def _run_load(start: Callable[[Callable[[Progress], None]], Summary], what: str)
             text = f"{what}: {now.entries:,} entries, {now.entries_per_second:,.0f}/s"
             bar.update(task, description=text, completed=now.bytes_read, total=now.bytes_total or None)
 
-        summary = start(show)
-    return summary
+        return start(show)
 
 
 @app.command()
@@ -182,7 +191,8 @@ def load(
     with one_line_errors(), opened(read_settings(data_dir=data_dir)) as dsn:
         try:
             summary = _run_load(
-                lambda show: load_paths(paths, partial(open_database, dsn), workers=workers, on_progress=show), "loading"
+                lambda show: load_paths(paths, partial(open_database, dsn), workers=workers, on_progress=show),
+                "loading",
             )
         except LoadStoppedError as error:
             fail(str(error))

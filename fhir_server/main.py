@@ -1,7 +1,7 @@
 """The composition root of a worker process: settings, database, registries, routes.
 
-    ASGI server → Application ── /fhir… → FhirEndpoint (plain ASGI, the hot path)
-                              └─ the rest → FastAPI (status page, docs, health)
+The ASGI server calls Application; what is below /fhir goes to FhirEndpoint (plain ASGI, the hot path), the rest to FastAPI
+(status page, docs, health).
 """
 
 from __future__ import annotations
@@ -64,9 +64,7 @@ class Application:
         self._settings = settings
         self._dsn = dsn
         self._fhir: FhirEndpoint | None = None
-        self._pages = FastAPI(
-            title="Praxis", docs_url=None, redoc_url=None, openapi_url=None, lifespan=self._lifespan
-        )
+        self._pages = FastAPI(title="Praxis", docs_url=None, redoc_url=None, openapi_url=None, lifespan=self._lifespan)
 
     @asynccontextmanager
     async def _lifespan(self, pages: FastAPI) -> AsyncIterator[None]:

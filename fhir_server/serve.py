@@ -88,7 +88,9 @@ class Worker:
         now = time.monotonic()
         if self.process is not None and self.process.poll() is not None:
             self.pause = 0.1 if now - self.started > STABLE_SECONDS else min(self.pause * 2, LONGEST_PAUSE)
-            log.error("%s ended with status %s; starting it again in %.1f s", self.name, self.process.returncode, self.pause)
+            log.error(
+                "%s ended with status %s; starting it again in %.1f s", self.name, self.process.returncode, self.pause
+            )
             self.process, self.due = None, now + self.pause
         if self.process is None and now >= self.due:
             self.start()
@@ -105,7 +107,7 @@ class Worker:
         try:
             self.process.wait(max(0.1, until - time.monotonic()))
         except subprocess.TimeoutExpired:
-            log.error("%s did not stop in time", self.name)
+            log.warning("%s did not stop in time", self.name)
             self.process.kill()
             self.process.wait()
 

@@ -55,7 +55,9 @@ def copy_database(postgres: str, template: str, name: str) -> str:
 @pytest.fixture(scope="module")
 def dsn(postgres: str, migrated_template: str, request: pytest.FixtureRequest) -> Iterator[str]:
     """The DSN of an empty, migrated database of this test module's own."""
-    name = "t_" + request.module.__name__.rpartition(".")[2].lower()[:40] + f"_{abs(hash(request.module.__name__)) % 9973}"
+    name = (
+        "t_" + request.module.__name__.rpartition(".")[2].lower()[:40] + f"_{abs(hash(request.module.__name__)) % 9973}"
+    )
     yield copy_database(postgres, migrated_template, name)
     with psycopg.connect(postgres, autocommit=True) as connection:
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)")  # type: ignore[arg-type]

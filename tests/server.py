@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -67,13 +68,21 @@ class RunningServer:
     def start(self) -> Self:
         """Start the process in a group of its own and wait until it is healthy."""
         self.process = subprocess.Popen(self.arguments, env=self.environment, start_new_session=True)
+        try:
+            self._wait_until_healthy(self.process)
+        except BaseException:
+            self.kill_group()
+            raise
+        return self
+
+    def _wait_until_healthy(self, process: subprocess.Popen[bytes]) -> None:
         until = time.monotonic() + START_SECONDS
         while time.monotonic() < until:
-            if self.process.poll() is not None:
-                raise AssertionError(f"the server ended with status {self.process.returncode}")
+            if process.poll() is not None:
+                raise AssertionError(f"the server ended with status {process.returncode}")
             try:
                 if httpx.get(f"http://127.0.0.1:{self.port}/health", timeout=5).status_code == 200:
-                    return self
+                    return
             except httpx.TransportError:
                 time.sleep(0.02)
         raise AssertionError("the server did not become healthy")
@@ -81,7 +90,8 @@ class RunningServer:
     def kill_group(self) -> None:
         """Kill the whole process group at once, as a power cut would."""
         assert self.process is not None
-        os.killpg(self.process.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
     def stop(self) -> int:
@@ -95,6 +105,8 @@ class RunningServer:
         """Start."""
         return self.start()
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         """Stop."""
         self.stop()

@@ -12,5 +12,7 @@ def shared(*parts: str) -> Path:
     """Return a path below the shared data folder, or skip the test that asked."""
     path = SHARED.joinpath(*parts)
     if not path.exists():
-        pytest.skip(f"shared data not found: {path} (set PRAXIS_SHARED to the folder that holds it)", allow_module_level=True)
+        pytest.skip(
+            f"shared data not found: {path} (set PRAXIS_SHARED to the folder that holds it)", allow_module_level=True
+        )
     return path

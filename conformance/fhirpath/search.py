@@ -96,7 +96,7 @@ def _distinct(pairs: Pairs) -> Pairs:
             value = pair[1]
             for _, other in kept:
                 # Python takes True for 1
-                if other == value and type(other) is type(value):
+                if other == value and (type(other) is bool) is (type(value) is bool):
                     break
             else:
                 kept.append(pair)

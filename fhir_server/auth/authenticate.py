@@ -67,7 +67,7 @@ class BearerTokens:
             caller = await find_caller(session, token)
         if caller is None:
             self._known.pop(token, None)
-            raise Unauthenticated("The token is not known, has expired or was revoked.")
+            raise Unauthenticated("The token is not known, has expired or was revoked.", code="unknown")
         if len(self._known) >= CACHE_SIZE:
             self._known.clear()
         self._known[token] = (now + CACHE_SECONDS, caller)

@@ -1,7 +1,7 @@
 """The caller of a request and the grants it holds.
 
-Grants say which interactions on which resource types a caller may use and, optionally, which resources: ``criteria`` are search
-parameters that every resource read or written under the grant must match.
+Grants say which interactions on which resource types a caller may use and, optionally, which resources: ``criteria`` are
+search parameters that every resource read or written under the grant must match.
 """
 
 from __future__ import annotations
@@ -15,7 +15,10 @@ ALL_INTERACTIONS: frozenset[Interaction] = frozenset(("create", "read", "update"
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """A permission. ``resource_type`` is a type's name or ``*``; ``criteria`` are (name, value) search parameters, all of which must match."""
+    """A permission.
+
+    ``resource_type`` is a type's name or ``*``; ``criteria`` are (name, value) search parameters, all of which must match.
+    """
 
     resource_type: str = "*"
     interactions: frozenset[Interaction] = ALL_INTERACTIONS

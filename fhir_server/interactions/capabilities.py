@@ -1,4 +1,7 @@
-"""capabilities, https://hl7.org/fhir/R4/http.html#capabilities: built from the registries, so it can't claim what is not there."""
+"""capabilities, https://hl7.org/fhir/R4/http.html#capabilities.
+
+Built from the registries, so it can't claim what is not there.
+"""
 
 from __future__ import annotations
 

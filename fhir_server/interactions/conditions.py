@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 
 from conformance.decode import decode
@@ -18,27 +18,34 @@ from fhir_server.store.hashing import value_hash
 from fhir_server.store.read import Version
 
 ETAG = re.compile(r'(?:W/)?"([^"]*)"')
+ETAGS = re.compile(rf"\s*{ETAG.pattern}(?:\s*,\s*{ETAG.pattern})*\s*")
+BARE_VERSION = re.compile(r"\s*[A-Za-z0-9\-.]{1,64}\s*")
 # Search results of conditions are never paged, so their cursors need no secret.
 NO_CURSORS = b""
 
 
 def parse_etags(text: str) -> list[str]:
     """Return the version ids that an ``If-Match``/``If-None-Match`` value lists; a bare version id is taken too."""
-    tags = ETAG.findall(text)
-    if not tags and re.fullmatch(r"\s*[A-Za-z0-9\-.]{1,64}\s*", text):
+    if ETAGS.fullmatch(text):
+        return ETAG.findall(text)
+    if BARE_VERSION.fullmatch(text):
         return [text.strip()]
-    if not tags:
-        raise InvalidRequest(f"'{text[:80]}' is not an entity tag such as W/\"1\".", code="value")
-    return tags
+    raise InvalidRequest(f"'{text[:80]}' is not an entity tag such as W/\"1\".", code="value")
 
 
-def check_if_match(conditions: Conditions, current: Version | None) -> None:
-    """Raise PreconditionFailed when ``If-Match`` names another version than the current one."""
-    if conditions.if_match is None or conditions.if_match.strip() == "*" and current is not None:
-        return
-    found = "none" if current is None else f'W/"{current.version}"'
-    if current is None or str(current.version) not in parse_etags(conditions.if_match):
-        raise PreconditionFailed(f"If-Match asks for {conditions.if_match[:80]}, the current version is {found}.")
+def check_preconditions(conditions: Conditions, current: Version | None) -> None:
+    """Raise PreconditionFailed when a write's ``If-Match`` or ``If-None-Match`` does not hold for the current version.
+
+    ``*`` stands for any version that is not a deletion.
+    """
+    exists = current is not None and current.content is not None
+    version = None if current is None else str(current.version)
+    found = "there is none" if current is None else f'the current version is W/"{version}"'
+    wanted, unwanted = conditions.if_match, conditions.if_none_match
+    if wanted is not None and not (exists if wanted.strip() == "*" else version in parse_etags(wanted)):
+        raise PreconditionFailed(f"If-Match asks for {wanted[:80]}, {found}.")
+    if unwanted is not None and (exists if unwanted.strip() == "*" else version in parse_etags(unwanted)):
+        raise PreconditionFailed(f"If-None-Match rules out {unwanted[:80]}, {found}.")
 
 
 def is_unchanged(conditions: Conditions, version: Version) -> bool:
@@ -49,7 +56,7 @@ def is_unchanged(conditions: Conditions, version: Version) -> bool:
     if conditions.if_modified_since is not None:
         try:
             since = parsedate_to_datetime(conditions.if_modified_since)
-        except ValueError as error:
+        except (ValueError, TypeError, IndexError, OverflowError) as error:
             raise InvalidRequest("If-Modified-Since is not an HTTP date.", code="value") from error
         since = since.replace(tzinfo=UTC) if since.tzinfo is None else since
         return version.last_updated.replace(microsecond=0) <= since
@@ -82,13 +89,18 @@ def check_condition(query: Sequence[tuple[str, str]], what: str) -> list[tuple[s
         raise PreconditionFailed(f"{what} has no search criterion.", code="invalid")
     for name, _ in pairs:
         if name.split(":")[0] in NOT_CRITERIA:
-            raise InvalidRequest(f"{what} can't use {name}.", code="invalid")
+            raise InvalidRequest(f"{what} can't use {name[:80]}.", code="invalid")
     return pairs
 
 
-def parse_condition(text: str, what: str) -> list[tuple[str, str]]:
-    """Parse a condition given as text (``Patient?identifier=1`` or ``identifier=1``)."""
-    return check_condition(parse_query(text.split("?", 1)[-1]), what)
+def parse_condition(text: str, resource_type: str, what: str) -> list[tuple[str, str]]:
+    """Parse a condition on a type given as text: ``identifier=1``, ``?identifier=1`` or ``Patient?identifier=1``."""
+    path, mark, query = text.partition("?")
+    if not mark or "=" in path:  # the question mark, if any, is part of a value
+        return check_condition(parse_query(text), what)
+    if path.rpartition("/")[2] not in ("", resource_type):
+        raise InvalidRequest(f"{what} is about {path[:80]}, not {resource_type}.", code="value")
+    return check_condition(parse_query(query), what)
 
 
 async def find_one(
@@ -98,9 +110,7 @@ async def find_one(
 
     Unknown parameters are refused: a condition that silently loses a criterion would hit the wrong resource.
     """
-    page = await search(
-        session, caller, resource_type, [*query, ("_count", "2")], cursor_key=NO_CURSORS, strict=True
-    )
+    page = await search(session, caller, resource_type, [*query, ("_count", "2")], cursor_key=NO_CURSORS, strict=True)
     if len(page.matches) > 1:
         raise PreconditionFailed(f"{what} matches several resources.", code="multiple-matches")
     return page.matches[0].id if page.matches else None

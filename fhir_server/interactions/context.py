@@ -24,12 +24,16 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """One request's surroundings. ``base_url`` has no trailing slash; ``now`` is UTC with millisecond precision."""
+    """One request's surroundings. ``base_url`` has no trailing slash; ``now`` is UTC with millisecond precision.
+
+    ``contended`` says that an earlier attempt met a concurrent write.
+    """
 
     server: Server
     caller: Caller
     base_url: str
     now: datetime
+    contended: bool = False
 
     @property
     def database(self) -> Database:

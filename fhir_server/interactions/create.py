@@ -33,12 +33,12 @@ async def run(context: Context, session: Session, request: Request) -> Answer:
     require_grant(context.caller, "create", resource_type)
     resource = request.resource if request.resource is not None else decode(request.body or b"", resource_type)
     if request.conditions.if_none_exist is not None:
-        query = parse_condition(request.conditions.if_none_exist, "If-None-Exist")
+        query = parse_condition(request.conditions.if_none_exist, resource_type, "If-None-Exist")
         await take_locks(session, [condition_lock(context.caller.tenant, resource_type, query)])
         existing = await find_one(session, context.caller, resource_type, query, "If-None-Exist")
         if existing is not None:
             found = await read(session, context.caller.tenant, resource_type, existing)
-            if found is not None:
+            if found is not None and found.content is not None:
                 return Answer(200, found.content, resource_type, existing, found.version, found.last_updated)
     change = prepare_write(context.caller, resource, new_id(), context.now, replaces=None, method="C")
     await write(session, context.caller.tenant, [change])

@@ -5,16 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from conformance.issues import Issue
 from fhir_server.errors import FhirError, InvalidRequest, Unprocessable
 from fhir_server.interactions.bundle import raw
 from fhir_server.interactions.context import format_instant
-from fhir_server.interactions.request import Answer, Conditions, Request, parse_query, parse_target
+from fhir_server.interactions.failures import locate
+from fhir_server.interactions.request import Answer, Conditions, Request, Target, parse_query, parse_target
 
 REASONS = {200: "OK", 201: "Created", 204: "No Content", 304: "Not Modified"}
 MAX_ENTRIES = 20_000
 NEEDS_RESOURCE = ("create", "update")
-NOT_IN_BUNDLES = ("transaction",)
 
 
 @dataclass(slots=True)
@@ -28,38 +27,35 @@ class Entry:
     @property
     def expression(self) -> str:
         """The FHIRPath of this entry."""
-        return f"Bundle.entry[{self.number}]"
+        return entry_expression(self.number)
 
 
-def locate(error: FhirError, expression: str) -> FhirError:
-    """Return the error with every issue placed below ``expression``."""
-    error.issues = [
-        Issue(i.severity, i.code, i.diagnostics, expression if i.expression is None else _below(expression, i.expression))
-        for i in error.issues
-    ]
-    return error
+def entry_expression(number: int) -> str:
+    """Return the FHIRPath of a Bundle's entry."""
+    return f"Bundle.entry[{number}]"
 
 
-def _below(expression: str, inner: str) -> str:
-    if inner.startswith("Bundle."):
-        return inner
-    _, dot, rest = inner.partition(".")
-    return f"{expression}.resource{dot}{rest}"
+def _parse_url(asked: dict[str, Any], where: str) -> Target:
+    for name in ("method", "url"):
+        if name not in asked:  # a primitive may consist of extensions only
+            raise InvalidRequest(f"The request has no {name}.", code="required", expression=f"{where}.request.{name}")
+    path, _, query = asked["url"].partition("?")
+    try:
+        target = parse_target(asked["method"], path.lstrip("/"), parse_query(query))
+    except FhirError as error:
+        raise locate(error, f"{where}.request.url") from error
+    if target.code == "transaction":
+        raise InvalidRequest("A Bundle can't be an entry's request.", expression=f"{where}.request.url")
+    return target
 
 
 def parse_entry(item: dict[str, Any], number: int) -> Entry:
     """Turn a Bundle.entry into a request; raises InvalidRequest or NotFound, placed at the entry."""
-    where = f"Bundle.entry[{number}]"
+    where = entry_expression(number)
     asked = item.get("request")
     if asked is None:
         raise InvalidRequest("The entry has no request.", code="required", expression=f"{where}.request")
-    try:
-        path, _, query = asked["url"].partition("?")
-        target = parse_target(asked["method"], path.lstrip("/"), parse_query(query))
-    except FhirError as error:
-        raise locate(error, f"{where}.request.url") from error
-    if target.code in NOT_IN_BUNDLES:
-        raise InvalidRequest("A Bundle can't be an entry's request.", expression=f"{where}.request.url")
+    target = _parse_url(asked, where)
     resource = item.get("resource")
     if target.code in NEEDS_RESOURCE:
         if resource is None:
@@ -80,7 +76,10 @@ def parse_entry(item: dict[str, Any], number: int) -> Entry:
 
 
 def parse_entries(bundle: dict[str, Any]) -> list[Entry | FhirError]:
-    """Parse all entries; one that can't be parsed is its error, so that a batch goes on and a transaction tells all."""
+    """Parse all entries.
+
+    One that can't be parsed is its error, so that a batch goes on and a transaction tells all.
+    """
     items = bundle.get("entry", [])
     if len(items) > MAX_ENTRIES:
         raise Unprocessable(f"The Bundle has {len(items)} entries; the limit is {MAX_ENTRIES}.", code="too-costly")

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from conformance.decode import check, decode, encode
+from conformance.decode import decode, encode
+from conformance.definitions import resource_types
 from conformance.issues import InvalidResource
-from fhir_server.errors import FhirError, InvalidRequest, NotFound
+from fhir_server.errors import FhirError, InvalidRequest, NotFound, NotSupported
 from fhir_server.interactions import transaction
 from fhir_server.interactions.conditions import is_visible
 from fhir_server.interactions.context import Context
+from fhir_server.interactions.persist import persist
 from fhir_server.interactions.prepare import require_grant
-from fhir_server.interactions.request import Answer, Request, check_id
+from fhir_server.interactions.request import ID, Answer, Request
 from fhir_server.operations.contract import Invocation, OperationError, Resource
 from fhir_server.operations.parameters import check_output, find_issues, from_query, from_resource
 from fhir_server.operations.registry import find
@@ -37,11 +39,13 @@ class OperationContext:
         return self._context.caller.subject
 
     async def read(self, reference: str) -> Resource | None:
-        """Return the current version of ``Type/id`` that the caller may see, or None."""
+        """Return the current version of ``Type/id`` that the caller may see, or None; so for any other reference."""
         resource_type, _, id_ = reference.partition("/")
+        if resource_type not in resource_types() or not ID.fullmatch(id_):
+            return None
         require_grant(self._context.caller, "read", resource_type)
         async with self._context.database.session() as session:
-            found = await read(session, self._context.caller.tenant, resource_type, check_id(id_))
+            found = await read(session, self._context.caller.tenant, resource_type, id_)
         if found is None or found.content is None or not is_visible(self._context.caller, resource_type, found.content):
             return None
         return decode(found.content, resource_type)
@@ -70,10 +74,15 @@ class OperationContext:
         return out
 
     async def write(self, bundle: Resource) -> Resource:
-        """Run a transaction Bundle, all or nothing."""
-        check(bundle)
-        async with self._context.database.transaction() as session:
-            answer = await transaction.run(self._context, session, bundle, representation=True)
+        """Run a transaction Bundle, all or nothing; the caller's Bundle stays as it is."""
+        body = encode(bundle)
+
+        async def attempt(context: Context) -> Answer:
+            parsed = decode(body, "Bundle")
+            async with context.database.transaction() as session:
+                return await transaction.run(context, session, parsed, representation=True)
+
+        answer = await persist(self._context, attempt)
         return decode(answer.content or b"", "Bundle")
 
 
@@ -93,6 +102,8 @@ async def run(context: Context, request: Request) -> Answer:
     if operation is None:
         place = "/".join(p for p in (target.resource_type, target.id and "[id]", f"${target.operation}"[:80]) if p)
         raise NotFound(f"The operation {place} is not supported.", code="not-supported")
+    if target.safe and operation.definition.get("affectsState"):
+        raise NotSupported(f"${target.operation} changes data, so it is called by POST.")
     require_grant(context.caller, "operation", target.resource_type or "*")
     parameters = _input(request, operation.definition)
     issues = find_issues(parameters, operation.definition, "in")

@@ -16,22 +16,19 @@ from fhir_server.store.keys import next_key
 from fhir_server.store.read import Version
 from fhir_server.store.write import Change
 
+SERVER_META = frozenset(("versionId", "lastUpdated", "_versionId", "_lastUpdated"))
+SERVER_PROPERTIES = frozenset(("resourceType", "id", "meta"))
+
 
 def stamp(resource: dict[str, Any], id_: str, version: int, now: datetime) -> dict[str, Any]:
     """Return the resource with its id, version and time set, keeping what else the client put in ``meta``."""
-    meta = dict(resource.get("meta", ()))
-    for name in ("versionId", "lastUpdated"):
-        meta.pop(name, None)
-        meta.pop("_" + name, None)
-    out = {
+    meta = {name: value for name, value in resource.get("meta", {}).items() if name not in SERVER_META}
+    return {
         "resourceType": resource["resourceType"],
         "id": id_,
         "meta": {"versionId": str(version), "lastUpdated": format_instant(now), **meta},
+        **{name: value for name, value in resource.items() if name not in SERVER_PROPERTIES},
     }
-    for name, value in resource.items():
-        if name not in ("resourceType", "id", "meta", "_id"):
-            out[name] = value
-    return out
 
 
 def require_grant(caller: Caller, interaction: Interaction, resource_type: str) -> None:
@@ -43,9 +40,7 @@ def require_grant(caller: Caller, interaction: Interaction, resource_type: str) 
 def is_granted(caller: Caller, interaction: Interaction, resource: dict[str, Any]) -> bool:
     """Tell whether a grant covers this very resource."""
     grants = caller.grants_for(interaction, resource["resourceType"])
-    return any(
-        not g.criteria or matches(resource["resourceType"], resource, g.criteria, caller.tenant) for g in grants
-    )
+    return any(not g.criteria or matches(resource["resourceType"], resource, g.criteria, caller.tenant) for g in grants)
 
 
 def has_criteria(caller: Caller, interaction: Interaction, resource_type: str) -> bool:

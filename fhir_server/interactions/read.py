@@ -5,7 +5,7 @@ from __future__ import annotations
 from fhir_server.errors import Gone, NotFound
 from fhir_server.interactions import conditions
 from fhir_server.interactions.context import Context
-from fhir_server.interactions.prepare import require_grant
+from fhir_server.interactions.prepare import has_criteria, require_grant
 from fhir_server.interactions.request import Answer, Request
 from fhir_server.store.database import Session
 from fhir_server.store.read import Version, read
@@ -17,9 +17,11 @@ def answer_version(context: Context, request: Request, found: Version | None) ->
     if found is None:
         raise NotFound(f"{resource_type}/{id_} is not known.")
     if found.content is None:
+        if has_criteria(context.caller, "read", resource_type):
+            # What was deleted may have been another's; that it existed is not the caller's business.
+            raise NotFound(f"{resource_type}/{id_} is not known.")
         raise Gone(f"{resource_type}/{id_} was deleted.")
     if not conditions.is_visible(context.caller, resource_type, found.content):
-        # Whether it exists is not the caller's business.
         raise NotFound(f"{resource_type}/{id_} is not known.")
     unchanged = conditions.is_unchanged(request.conditions, found)
     return Answer(

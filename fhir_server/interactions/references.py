@@ -1,8 +1,8 @@
 """References inside a transaction, https://hl7.org/fhir/R4/http.html#trules and bundle.html#references.
 
-A reference to another entry's ``fullUrl`` becomes the address that entry gets; a conditional reference (``Patient?identifier=1``)
-becomes the address of its one match. Elements of type uri and its kin that hold exactly a ``fullUrl``, and links in a
-narrative, follow.
+A reference to another entry's ``fullUrl`` becomes the address that entry gets; a conditional reference
+(``Patient?identifier=1``) becomes the address of its one match. Elements of type uri and its kin that hold exactly a
+``fullUrl``, and links in a narrative, follow.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ from typing import Any
 from conformance.definitions import resource_types, types
 
 URI_TYPES = frozenset(("uri", "url", "canonical", "oid", "uuid"))
-STRING_TYPES = frozenset(("string", "markdown", "code", "id"))
 RESTFUL_URL = re.compile(r"(?P<base>https?://.+)/(?P<path>[A-Z][A-Za-z]+/[A-Za-z0-9\-.]{1,64})(?:/_history/[^/]+)?")
 NARRATIVE_LINK = re.compile(r"""(?P<before>\b(?:href|src)\s*=\s*)(?P<quote>["'])(?P<url>[^"']*)(?P=quote)""")
 
 
 @cache
 def uri_names() -> frozenset[str]:
-    """Return the JSON names that only ever hold a uri (or a complex type), never other text."""
-    uris, texts = set(), set()
-    for type_ in types().values():
-        for element in type_.elements.values():
-            for name, code in element.json_names:
-                if code in URI_TYPES:
-                    uris.add(name)
-                elif code in STRING_TYPES:
-                    texts.add(name)
-    return frozenset(uris - texts)
+    """Return the JSON names that hold a uri in some type.
+
+    In another type a few of them hold other text; it would have to equal another entry's full URL to be taken for one.
+    """
+    return frozenset(
+        name
+        for type_ in types().values()
+        for element in type_.elements.values()
+        for name, code in element.json_names
+        if code in URI_TYPES
+    )
 
 
 @cache
@@ -86,7 +86,7 @@ def rewrite(value: Any, replacement: Callable[[str], str | None]) -> None:
 def replacer(addresses: Mapping[str, str], full_url: str | None) -> Callable[[str], str | None]:
     """Return the replacement for one entry: by full URL, by condition, or relative to the entry's own base.
 
-    A fragment or version after a known address is kept out: the entry's new address has neither.
+    A fragment after a known address stays behind its new one.
     """
     own = RESTFUL_URL.fullmatch(full_url) if full_url else None
     base = own["base"] if own else None
@@ -95,6 +95,10 @@ def replacer(addresses: Mapping[str, str], full_url: str | None) -> Callable[[st
         found = addresses.get(reference)
         if found is None and base is not None and ":" not in reference:
             found = addresses.get(f"{base}/{reference}")
+        if found is None and "#" in reference and not reference.startswith("#"):
+            address, _, fragment = reference.partition("#")
+            whole = replacement(address)
+            return None if whole is None else f"{whole}#{fragment}"
         return found
 
     return replacement

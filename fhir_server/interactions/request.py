@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from typing import Any, Literal
 from urllib.parse import parse_qsl, unquote
 
 from conformance.definitions import resource_types
-from conformance.issues import Issue
 from fhir_server.errors import InvalidRequest, NotFound, NotSupported
 
 Code = Literal[
@@ -31,13 +30,17 @@ Code = Literal[
 ]
 
 ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
-VERSION_ID = re.compile(r"[0-9]{1,9}")
+VERSION_ID = re.compile(r"[1-9][0-9]{0,8}")
+BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 MAX_PARAMETERS = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a method and URL ask for. Conditional update and delete have a ``query`` and no ``id``."""
+    """What a method and URL ask for. Conditional update and delete have a ``query`` and no ``id``.
+
+    ``safe`` tells of an operation that it was called by a method that must change nothing (GET, HEAD).
+    """
 
     code: Code
     resource_type: str | None = None
@@ -45,11 +48,12 @@ class Target:
     version_id: int | None = None
     operation: str | None = None
     query: Sequence[tuple[str, str]] = ()
+    safe: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """The request's conditions, https://hl7.org/fhir/R4/http.html#concurrency, as header text or entry.request values."""
+    """The request's conditions, as header text or entry.request values, https://hl7.org/fhir/R4/http.html#concurrency."""
 
     if_match: str | None = None
     if_none_match: str | None = None
@@ -59,7 +63,10 @@ class Conditions:
 
 @dataclass(slots=True)
 class Answer:
-    """An interaction's result. ``content`` is JSON bytes or None; ``version`` and ``last_updated`` describe it where it is a resource."""
+    """An interaction's result.
+
+    ``content`` is JSON bytes or None; ``version`` and ``last_updated`` describe it where it is a resource.
+    """
 
     status: int
     content: bytes | None = None
@@ -67,7 +74,6 @@ class Answer:
     id: str | None = None
     version: int | None = None
     last_updated: datetime | None = None
-    issues: list[Issue] = field(default_factory=list)
     created: bool = False
 
 
@@ -88,16 +94,29 @@ def _types() -> frozenset[str]:
 
 
 def parse_query(query: str) -> list[tuple[str, str]]:
-    """Decode a query string; raises InvalidRequest when it is not UTF-8, holds a NUL or too many parameters."""
+    """Decode a query string.
+
+    Raises InvalidRequest when it is not percent-encoded UTF-8, holds a NUL or too many parameters.
+    """
+    if "%" in query:
+        _check_escapes(query)
     try:
         pairs = parse_qsl(query, keep_blank_values=True, errors="strict", max_num_fields=MAX_PARAMETERS)
     except UnicodeDecodeError as error:
         raise InvalidRequest("The query string is not valid UTF-8.", code="value") from error
     except ValueError as error:
-        raise InvalidRequest(f"The query string has more than {MAX_PARAMETERS} parameters.", code="too-costly") from error
+        raise InvalidRequest(
+            f"The query string has more than {MAX_PARAMETERS} parameters.", code="too-costly"
+        ) from error
     if any("\x00" in name or "\x00" in value for name, value in pairs):
         raise InvalidRequest("The query string holds a NUL character.", code="value")
     return pairs
+
+
+def _check_escapes(text: str) -> None:
+    bad = BAD_ESCAPE.search(text)
+    if bad is not None:
+        raise InvalidRequest(f"'{text[bad.start() :][:3]}' is no percent-encoded character.", code="value")
 
 
 def _check_type(name: str) -> str:
@@ -113,31 +132,43 @@ def check_id(text: str) -> str:
     return text
 
 
-def _operation(segment: str) -> str:
-    return segment[1:]
+def _segments(path: str) -> list[str]:
+    if "%" in path:
+        _check_escapes(path)
+        try:
+            segments = [unquote(s, errors="strict") for s in path.split("/")]
+        except UnicodeDecodeError as error:
+            raise InvalidRequest("The path is not valid UTF-8.", code="value") from error
+    else:
+        segments = path.split("/")
+    if segments[-1] == "":
+        segments.pop()
+    return segments
 
 
-def parse_target(method: str, path: str, query: Sequence[tuple[str, str]] = ()) -> Target:  # noqa: C901, PLR0915
+def parse_target(method: str, path: str, query: Sequence[tuple[str, str]] = ()) -> Target:
     """Return what ``method`` on ``path`` (below the FHIR base, without a leading slash) asks for.
 
-    Raises NotFound for unknown types and shapes, NotSupported (405) for a known shape with another method.
+    Raises InvalidRequest for bad percent-encoding, NotFound for unknown types and shapes, NotSupported (405) for a
+    known shape with another method.
     """
-    segments = [unquote(s) for s in path.split("/")] if path else []
-    if segments and segments[-1] == "":
-        segments.pop()
+    segments = _segments(path)
     if method == "HEAD":
         method = "GET"
+    safe = method == "GET"
     match method, segments:
         case "POST", []:
             return Target("transaction")
         case "GET", ["metadata"]:
             return Target("capabilities", query=query)
         case "GET" | "POST", [operation] if operation.startswith("$"):
-            return Target("operation", operation=_operation(operation), query=query)
+            return Target("operation", operation=operation[1:], query=query, safe=safe)
         case "GET" | "POST", [name, operation] if operation.startswith("$"):
-            return Target("operation", _check_type(name), operation=_operation(operation), query=query)
+            return Target("operation", _check_type(name), operation=operation[1:], query=query, safe=safe)
         case "GET" | "POST", [name, id_, operation] if operation.startswith("$"):
-            return Target("operation", _check_type(name), check_id(id_), operation=_operation(operation), query=query)
+            return Target(
+                "operation", _check_type(name), check_id(id_), operation=operation[1:], query=query, safe=safe
+            )
         case "GET", [name]:
             return Target("search-type", _check_type(name), query=query)
         case "POST", [name, "_search"]:
@@ -148,6 +179,8 @@ def parse_target(method: str, path: str, query: Sequence[tuple[str, str]] = ()) 
             return Target("update", _check_type(name), query=query)
         case "DELETE", [name]:
             return Target("delete", _check_type(name), query=query)
+        case _, [name, "_history" | "_search" as segment]:
+            raise NotSupported(f"{method} is not supported on /{_check_type(name)}/{segment}.")
         case "GET", [name, id_]:
             return Target("read", _check_type(name), check_id(id_), query=query)
         case "PUT", [name, id_]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlencode
 
-from conformance.issues import operation_outcome
 from fhir_server.interactions.bundle import link, make_bundle, raw
 from fhir_server.interactions.context import Context, format_instant
+from fhir_server.interactions.failures import outcome
 from fhir_server.interactions.request import Answer, Request
 from fhir_server.search.execute import Match, search
 from fhir_server.store.database import Session
@@ -40,5 +40,5 @@ async def run(context: Context, session: Session, request: Request) -> Answer:
     entries = [_entry(context, m, "match") for m in page.matches]
     entries += [_entry(context, m, "include") for m in page.included]
     if page.issues:
-        entries.append({"resource": operation_outcome(page.issues), "search": {"mode": "outcome"}})
+        entries.append({"resource": outcome(page.issues), "search": {"mode": "outcome"}})
     return Answer(200, make_bundle("searchset", format_instant(context.now), links, entries, page.total))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from conformance.issues import InvalidResource, Issue
@@ -16,6 +17,7 @@ from fhir_server.store.ledger import LedgerEntry
 
 ATTEMPTS = 8
 _REASONS_SHOWN = 5
+_PLACE = re.compile(r"Bundle\.entry\[(\d+)\](?:\.resource)?\.?")
 
 
 class LoadTransaction(Protocol):
@@ -68,16 +70,30 @@ class Stored:
         self.failures += other.failures
 
 
+class _CulpritsError(Exception):
+    """The structure of some units of a batch is wrong; nothing of the batch was stored."""
+
+    def __init__(self, failures: list[Failure]) -> None:
+        super().__init__(f"{len(failures)} units were refused")
+        self.failures = failures
+
+
 async def store(target: LoadTarget, units: Sequence[Unit]) -> Stored:
     """Store what can be stored of a batch; each other unit is a Failure. Raises Unavailable when the target is gone."""
     try:
         return await _store_patiently(target, units)
     except Unavailable:
         raise
+    except _CulpritsError as error:
+        refused = {failure.digest for failure in error.failures}
+        rest = [unit for unit in units if unit.digest not in refused]
+        stored = await store(target, rest) if rest else Stored()
+        stored.failures += error.failures
+        return stored
     except FhirError as error:
-        reason = _reason(error.issues, units)
+        reason = _reason(error.issues)
     except InvalidResource as error:
-        reason = _reason(error.issues, units)
+        reason = _reason(error.issues)
     if len(units) == 1:
         (unit,) = units
         return Stored(failures=[Failure(unit.digest, unit.source, reason, unit.conditional)])
@@ -107,9 +123,12 @@ async def _store_once(target: LoadTarget, units: Sequence[Unit]) -> Stored:
         for unit in fresh:
             if unit.whole:
                 await transaction_.run(unit.body)
-        single = [unit.body for unit in fresh if not unit.whole]
+        single = [unit for unit in fresh if not unit.whole]
         if single:
-            await transaction_.run(transaction(single))
+            try:
+                await transaction_.run(transaction([unit.body for unit in single]))
+            except InvalidResource as error:
+                raise _CulpritsError(_culprits(error.issues, single)) from error
     entries = sum(u.entries for u in fresh)
     return Stored(
         units=len(fresh),
@@ -119,12 +138,23 @@ async def _store_once(target: LoadTarget, units: Sequence[Unit]) -> Stored:
     )
 
 
-def _reason(issues: Sequence[Issue], units: Sequence[Unit]) -> str:
-    # A unit on its own is no Bundle to whoever wrote it, so its expressions start at the resource.
-    wrapper = "" if units[0].whole else "Bundle.entry[0].resource."
+def _culprits(issues: Sequence[Issue], units: Sequence[Unit]) -> list[Failure]:
+    """Return a Failure for each unit that issues are about. An issue that names none is about all of them."""
+    found: dict[int, list[Issue]] = {}
+    for issue in issues:
+        place = _PLACE.match(issue.expression or "")
+        numbers = range(len(units)) if place is None else (int(place[1]),)
+        for number in numbers:
+            inner = None if place is None else (issue.expression or "")[place.end() :] or None
+            found.setdefault(number, []).append(replace(issue, expression=inner))
+    return [
+        Failure(units[n].digest, units[n].source, _reason(issues), units[n].conditional) for n, issues in found.items()
+    ]
+
+
+def _reason(issues: Sequence[Issue]) -> str:
     shown = [
-        i.diagnostics if i.expression is None else f"{i.expression.removeprefix(wrapper)}: {i.diagnostics}"
-        for i in issues[:_REASONS_SHOWN]
+        i.diagnostics if i.expression is None else f"{i.expression}: {i.diagnostics}" for i in issues[:_REASONS_SHOWN]
     ]
     if len(issues) > _REASONS_SHOWN:
         shown.append(f"and {len(issues) - _REASONS_SHOWN} more")

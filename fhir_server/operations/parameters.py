@@ -1,13 +1,15 @@
 """In- and out-parameters of operations, https://hl7.org/fhir/R4/parameters.html and operations.html#executing.
 
-The three input forms (query string, Parameters, a plain resource) become one Parameters resource, checked against the definition.
+The three input forms (query string, Parameters, a plain resource) become one Parameters resource, which is checked
+against the definition.
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Sequence
-from decimal import Decimal, InvalidOperation
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 from conformance.decode import check
@@ -18,6 +20,10 @@ from fhir_server.operations.contract import Resource
 
 _NOT_PARAMETERS = frozenset(("_format", "_pretty", "_summary", "_elements"))
 _ABSTRACT = frozenset(("Any", "Resource", "DomainResource"))
+_ANY_VALUE = frozenset(("Type", "Element"))
+_WHOLE = frozenset(("integer", "unsignedInt", "positiveInt"))
+_INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,18})")
+_DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,4})?")
 
 
 def is_resource(type_name: str) -> bool:
@@ -31,26 +37,26 @@ def declared(definition: Resource, use: str) -> dict[str, Any]:
 
 
 def value_name(type_name: str) -> str:
-    """Return the property that carries a value of a type: ``valueString`` …"""
+    """Return the property that carries a value of a type, such as ``valueString``."""
     return "value" + type_name[0].upper() + type_name[1:]
 
 
-def _typed(name: str, type_name: str, text: str) -> Any:
-    """Convert a query parameter's text to the JSON value of a primitive type."""
-    try:
-        if type_name == "boolean":
-            return {"true": True, "false": False}[text]
-        if type_name in ("integer", "unsignedInt", "positiveInt"):
-            return int(text)
-        if type_name == "decimal":
-            return Decimal(text)
-    except (KeyError, ValueError, InvalidOperation) as error:
-        raise InvalidRequest(f"{name} must be a {type_name}, not '{text[:80]}'.", code="value") from error
+def _typed(type_name: str, text: str) -> Any:
+    """Return a query parameter's text as the JSON value of a primitive type; as it is where it can't be one."""
+    if type_name == "boolean":
+        return {"true": True, "false": False}.get(text, text)
+    if type_name in _WHOLE and _INTEGER.fullmatch(text):
+        return int(text)
+    if type_name == "decimal" and _DECIMAL.fullmatch(text):
+        return Decimal(text)
     return text
 
 
 def from_query(definition: Resource, query: Sequence[tuple[str, str]]) -> Resource:
-    """Turn a query string into Parameters; only primitive parameters may travel there."""
+    """Turn a query string into Parameters; only primitive parameters may travel there.
+
+    Raises InvalidRequest for others and for unknown ones, InvalidResource for values that are not of their type.
+    """
     known = declared(definition, "in")
     out = []
     for name, text in query:
@@ -62,8 +68,10 @@ def from_query(definition: Resource, query: Sequence[tuple[str, str]]) -> Resour
         type_name = parameter.get("type", "")
         if type_name not in types() or types()[type_name].kind != "primitive":
             raise InvalidRequest(f"{name} is a {type_name or 'group'}; send it in a Parameters body.", code="invalid")
-        out.append({"name": name, value_name(type_name): _typed(name, type_name, text)})
-    return {"resourceType": "Parameters", **({"parameter": out} if out else {})}
+        out.append({"name": name, value_name(type_name): _typed(type_name, text)})
+    parameters = {"resourceType": "Parameters", **({"parameter": out} if out else {})}
+    check(parameters)
+    return parameters
 
 
 def from_resource(definition: Resource, resource: Resource) -> Resource:
@@ -80,8 +88,12 @@ def from_resource(definition: Resource, resource: Resource) -> Resource:
 
 def _check_value(given: dict[str, Any], parameter: dict[str, Any], where: str) -> Issue | None:
     type_name = parameter.get("type")
-    if type_name is None:  # a group: its parts are checked by the caller
+    if type_name is None:  # a group
         return None if given.get("part") else Issue("error", "required", f"{given['name']} needs parts.", where)
+    if type_name in _ANY_VALUE:
+        if any(name.startswith("value") for name in given):
+            return None
+        return Issue("error", "required", f"{given['name']} must carry a value.", where)
     if is_resource(type_name):
         resource = given.get("resource")
         if resource is None:
@@ -96,27 +108,33 @@ def _check_value(given: dict[str, Any], parameter: dict[str, Any], where: str) -
 
 def find_issues(parameters: Resource, definition: Resource, use: str) -> list[Issue]:
     """Return what is wrong with Parameters by an operation's definition: unknown names, counts, types."""
-    known = declared(definition, use)
-    issues: list[Issue] = []
+    owner, known = f"${definition['code']}", declared(definition, use)
+    return list(_find_issues(parameters.get("parameter", ()), known, owner, "Parameters.parameter"))
+
+
+def _find_issues(
+    all_given: Sequence[dict[str, Any]], known: Mapping[str, dict[str, Any]], owner: str, path: str
+) -> Iterator[Issue]:
+    """Yield what is wrong with parameters, or with the parts of one, called ``owner``, at the FHIRPath ``path``."""
     counts: Counter[str] = Counter()
-    for number, given in enumerate(parameters.get("parameter", ())):
-        where = f"Parameters.parameter[{number}]"
-        counts[given["name"]] += 1
-        parameter = known.get(given["name"])
+    for number, given in enumerate(all_given):
+        where, name = f"{path}[{number}]", given.get("name", "")
+        counts[name] += 1
+        parameter = known.get(name)
         if parameter is None:
-            issues.append(
-                Issue("error", "not-supported", f"${definition['code']} has no parameter {given['name'][:80]}.", where)
-            )
-        elif (issue := _check_value(given, parameter, where)) is not None:
-            issues.append(issue)
+            yield Issue("error", "not-supported", f"{owner} has no parameter '{name[:80]}'.", where)
+            continue
+        issue = _check_value(given, parameter, where)
+        if issue is not None:
+            yield issue
+        elif "type" not in parameter:
+            parts = {p["name"]: p for p in parameter.get("part", ())}
+            yield from _find_issues(given["part"], parts, f"{owner}.{name}", f"{where}.part")
     for name, parameter in known.items():
         if counts[name] < parameter["min"]:
-            issues.append(Issue("error", "required", f"${definition['code']} needs {name}.", "Parameters.parameter"))
+            yield Issue("error", "required", f"{owner} needs {name}.", path)
         if parameter["max"] != "*" and counts[name] > int(parameter["max"]):
-            issues.append(
-                Issue("error", "structure", f"{name} may be given {parameter['max']} time(s).", "Parameters.parameter")
-            )
-    return issues
+            yield Issue("error", "structure", f"{name} may be given {parameter['max']} time(s).", path)
 
 
 def check_output(output: Resource, definition: Resource) -> None:

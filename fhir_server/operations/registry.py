@@ -10,18 +10,26 @@ from fhir_server.operations.contract import Operation
 
 
 def register(operations: Iterable[Operation]) -> Mapping[str, Operation]:
-    """Return operations by code; each definition must be a valid OperationDefinition with a code of its own."""
+    """Return operations by code.
+
+    Each definition must be a valid OperationDefinition with a code of its own and the url that it is known by. Raises
+    InvalidResource or ValueError.
+    """
     out: dict[str, Operation] = {}
     for operation in operations:
         check(operation.definition)
         code = operation.definition["code"]
         if code in out:
             raise ValueError(f"two operations are called ${code}")
+        if "url" not in operation.definition:
+            raise ValueError(f"${code} has no url")
         out[code] = operation
     return MappingProxyType(out)
 
 
-def find(operations: Mapping[str, Operation], code: str, resource_type: str | None, id_: str | None) -> Operation | None:
+def find(
+    operations: Mapping[str, Operation], code: str, resource_type: str | None, id_: str | None
+) -> Operation | None:
     """Return the operation that may be called with this code at this place, or None."""
     operation = operations.get(code)
     if operation is None:

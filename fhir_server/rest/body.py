@@ -16,18 +16,20 @@ class ClientLeft(Exception):
 
 
 def _too_large(limit: int) -> TooLarge:
-    return TooLarge(f"The body is larger than {limit // 1_000_000} MB.")
+    return TooLarge(f"The body is larger than {limit:,} bytes.")
 
 
 async def read_body(receive: Receive, headers: Mapping[str, str], limit: int) -> bytes:
     """Return the body; raises TooLarge (413) as soon as it passes ``limit`` bytes, compressed or not."""
     length = headers.get("content-length", "0")
-    if length.isdigit() and int(length) > limit:
+    if length.isdecimal() and int(length) > limit:
         raise _too_large(limit)
     message = await receive()
     if message["type"] == "http.disconnect":
         raise ClientLeft
     body: bytes = message.get("body", b"")
+    if len(body) > limit:
+        raise _too_large(limit)
     if message.get("more_body"):
         parts, size = [body], len(body)
         while message.get("more_body"):
@@ -49,13 +51,17 @@ async def read_body(receive: Receive, headers: Mapping[str, str], limit: int) ->
 
 
 def _gunzip(body: bytes, limit: int) -> bytes:
-    unpacker = zlib.decompressobj(wbits=31)
-    try:
-        out = unpacker.decompress(body, limit + 1)
-    except zlib.error as error:
-        raise InvalidRequest("The body is not valid gzip.", code="structure") from error
-    if len(out) > limit:
-        raise _too_large(limit)
-    if not unpacker.eof:
-        raise InvalidRequest("The gzip body ends too early.", code="structure")
+    """Unpack one or more gzip members, never more than the limit whatever they hold (RFC 1952)."""
+    out = b""
+    while body:
+        unpacker = zlib.decompressobj(wbits=31)
+        try:
+            out += unpacker.decompress(body, limit + 1 - len(out))
+        except zlib.error as error:
+            raise InvalidRequest("The body is not valid gzip.", code="structure") from error
+        if len(out) > limit:
+            raise _too_large(limit)
+        if not unpacker.eof:
+            raise InvalidRequest("The gzip body ends too early.", code="structure")
+        body = unpacker.unused_data
     return out

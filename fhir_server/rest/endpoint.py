@@ -1,7 +1,7 @@
 """The FHIR endpoint: one ASGI application below the FHIR base, https://hl7.org/fhir/R4/http.html.
 
-A request's life: target → caller → body → interaction → response. Plain ASGI, without a framework's per-request cost; what is
-offered is described by the CapabilityStatement, not by function signatures.
+A request's life: target → caller → body → interaction → response. Plain ASGI, without a framework's per-request cost;
+what is offered is described by the CapabilityStatement, not by function signatures.
 """
 
 from __future__ import annotations
@@ -9,17 +9,19 @@ from __future__ import annotations
 from typing import Any
 
 from fhir_server.auth.authenticate import Authenticate
-from fhir_server.errors import InvalidRequest
+from fhir_server.errors import FhirError, InvalidRequest, NotFound, NotSupported
 from fhir_server.interactions.context import Context, Server, instant
+from fhir_server.interactions.failures import as_fhir_error
 from fhir_server.interactions.request import Conditions, Request, Target, parse_query, parse_target
 from fhir_server.interactions.run import run
 from fhir_server.rest import negotiation
 from fhir_server.rest.body import ClientLeft, Receive, read_body
-from fhir_server.rest.errors import as_fhir_error
 from fhir_server.rest.respond import Response, Send, pretty, respond, respond_error, send_response
 
 Scope = dict[str, Any]
 BODY_METHODS = frozenset(("POST", "PUT", "PATCH"))
+METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE")
+METHOD_NOT_ALLOWED = 405
 MAX_PATH = 8_000
 
 
@@ -54,8 +56,8 @@ class FhirEndpoint:
             response = await self._answer(scope, headers, query, receive)
         except ClientLeft:
             return
-        except Exception as error:  # noqa: BLE001 - the edge: everything becomes an OperationOutcome
-            response = respond_error(as_fhir_error(error))
+        except Exception as error:  # the edge: everything becomes an OperationOutcome
+            response = respond_error(as_fhir_error(error), self._allowed(scope, error))
         if response.body and any(name == "_pretty" and value == "true" for name, value in query):
             response.body = pretty(response.body)
         await send_response(
@@ -71,6 +73,29 @@ class FhirEndpoint:
         except UnicodeDecodeError as error:
             raise InvalidRequest("The query string must be percent-encoded.", code="value") from error
 
+    def _path(self, scope: Scope) -> str:
+        """Return the path below the base as sent: an escaped slash is part of a segment."""
+        path: str = scope["raw_path"].decode("latin-1") if scope.get("raw_path") else scope["path"]
+        if len(path) > MAX_PATH:
+            raise InvalidRequest("The path is too long.", code="too-long")
+        if not path.startswith(self._prefix):
+            raise NotFound("The FHIR base must not be percent-encoded.")
+        return path[len(self._prefix) :].lstrip("/")
+
+    def _allowed(self, scope: Scope, error: Exception) -> list[str]:
+        """Return the methods that the target of a 405 takes."""
+        if not isinstance(error, NotSupported) or error.status != METHOD_NOT_ALLOWED:
+            return []
+        allowed = []
+        for method in METHODS:
+            try:
+                target = parse_target(method, self._path(scope))
+            except FhirError:
+                continue
+            if target.code != "operation" or method == "POST":
+                allowed.append(method)
+        return allowed
+
     def _url(self, scope: Scope, headers: dict[str, str]) -> str:
         if self._base_url is not None:
             return self._base_url
@@ -81,11 +106,7 @@ class FhirEndpoint:
         self, scope: Scope, headers: dict[str, str], query: list[tuple[str, str]], receive: Receive
     ) -> Response:
         method: str = scope["method"]
-        path: str = scope["raw_path"].decode("latin-1") if "raw_path" in scope else scope["path"]
-        path = path.partition("?")[0]
-        if len(path) > MAX_PATH:
-            raise InvalidRequest("The path is too long.", code="too-long")
-        target = parse_target(method, path[len(self._prefix) :].lstrip("/"), query)
+        target = parse_target(method, self._path(scope), query)
         if not (query and negotiation.check_format(query)) and "accept" in headers:
             negotiation.check_accept(headers["accept"])
         preferences = negotiation.parse_prefer(headers.get("prefer", ""))
@@ -124,7 +145,7 @@ class FhirEndpoint:
 
     def _form_search(self, target: Target, content_type: str, body: bytes) -> Target:
         if negotiation.media_type(content_type) != negotiation.FORM:
-            raise InvalidRequest(f"A search by POST carries its parameters as {negotiation.FORM}.", code="structure")
+            raise NotSupported(f"A search by POST carries its parameters as {negotiation.FORM}.", status=415)
         try:
             form = body.decode("ascii")
         except UnicodeDecodeError as error:

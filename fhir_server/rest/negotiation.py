@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -11,6 +12,9 @@ from fhir_server.errors import InvalidRequest, NotSupported
 
 JSON = frozenset(("application/fhir+json", "application/json", "text/json", "json"))
 ANY = frozenset(("*/*", "application/*"))
+VERSIONS = ("4.0", "4.0.1")
+# A quality of zero: not wanted at all.
+REFUSED = re.compile(r"0(?:\.0*)?")
 FORM = "application/x-www-form-urlencoded"
 
 Return = Literal["minimal", "representation", "OperationOutcome"]
@@ -34,15 +38,30 @@ def media_type(header: str) -> str:
 def check_accept(accept: str) -> None:
     """Raise NotSupported (406) unless JSON is among what the client takes."""
     offered = [part for part in accept.split(",") if part.strip()]
-    for part in offered:
-        kind, _, parameters = part.partition(";")
-        if kind.strip().lower() in JSON | ANY and "q=0" not in parameters.replace(" ", "").split(";"):
-            version = _parameter(parameters, "fhirversion")
-            if version is not None and version not in ("4.0", "4.0.1"):
-                raise NotSupported(f"FHIR version {version[:20]} is not supported, only 4.0.", status=406)
-            return
-    if offered:
-        raise NotSupported(f"'{accept[:120]}' is not supported; ask for application/fhir+json.", status=406)
+    if offered and not any(_is_acceptable(part) for part in offered):
+        raise NotSupported(
+            f"'{accept[:120]}' is not supported; ask for application/fhir+json, FHIR version 4.0.", status=406
+        )
+
+
+def _is_acceptable(part: str) -> bool:
+    """Tell whether one media range takes JSON of this version of FHIR."""
+    kind, _, parameters = part.partition(";")
+    return (
+        kind.strip().lower() in JSON | ANY
+        and not REFUSED.fullmatch(_parameter(parameters, "q") or "1")
+        and _parameter(parameters, "fhirversion") in (None, *VERSIONS)
+    )
+
+
+@lru_cache(maxsize=256)
+def accepts_gzip(accept_encoding: str) -> bool:
+    """Tell whether the client takes a gzip body (RFC 9110, Accept-Encoding)."""
+    for part in accept_encoding.split(","):
+        coding, _, parameters = part.partition(";")
+        if coding.strip().lower() in ("gzip", "x-gzip"):
+            return not REFUSED.fullmatch(_parameter(parameters, "q") or "1")
+    return False
 
 
 def _parameter(parameters: str, name: str) -> str | None:
@@ -72,7 +91,7 @@ def check_content_type(header: str) -> None:
     if charset is not None and charset.lower() not in ("utf-8", "utf8", "us-ascii"):
         raise NotSupported(f"The charset {charset[:40]} is not supported; send UTF-8.", status=415)
     version = _parameter(header.partition(";")[2], "fhirversion")
-    if version is not None and version not in ("4.0", "4.0.1"):
+    if version is not None and version not in VERSIONS:
         raise NotSupported(f"FHIR version {version[:20]} is not supported, only 4.0.", status=415)
 
 

@@ -24,7 +24,9 @@ border-bottom:1px solid #e3e8ed;vertical-align:top}.warn{background:#fff4d6;padd
 
 def _page(title: str, body: str) -> HTMLResponse:
     head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{escape(title)}</title>'
-    return HTMLResponse(f"<!doctype html><html lang=en><head>{head}<style>{STYLE}</style></head><body>{body}</body></html>")
+    return HTMLResponse(
+        f"<!doctype html><html lang=en><head>{head}<style>{STYLE}</style></head><body>{body}</body></html>"
+    )
 
 
 def try_commands(base_url: str) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from email.utils import format_datetime
 from typing import Any
@@ -11,15 +11,17 @@ from typing import Any
 import msgspec
 
 from conformance.decode import encode
-from conformance.issues import Issue, operation_outcome
+from conformance.issues import Issue
 from fhir_server.errors import FhirError
+from fhir_server.interactions.failures import outcome
 from fhir_server.interactions.request import Answer
-from fhir_server.rest.negotiation import Preferences
+from fhir_server.rest.negotiation import Preferences, accepts_gzip
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
 CONTENT_TYPE = (b"content-type", b"application/fhir+json; charset=utf-8")
+CHALLENGE = b'Bearer realm="praxis"'
 # Below this, compression costs more than it saves.
 MIN_GZIP = 1400
 WRITES = frozenset(("create", "update"))
@@ -35,7 +37,7 @@ class Response:
 
 
 def _described(answer: Answer) -> str:
-    verb = "created" if answer.created else "unchanged" if answer.status == 304 else "stored"  # noqa: PLR2004
+    verb = "was created" if answer.created else "is stored"
     return f"{answer.resource_type}/{answer.id} version {answer.version} {verb}."
 
 
@@ -53,18 +55,22 @@ def respond(answer: Answer, code: str, preferences: Preferences, base_url: str) 
         if preferences.returns == "minimal":
             body = b""
         elif preferences.returns == "OperationOutcome":
-            body = encode(operation_outcome([Issue("information", "informational", _described(answer))]))
+            body = encode(outcome([Issue("information", "informational", _described(answer))]))
     return Response(answer.status, headers, body)
 
 
-def respond_error(error: FhirError) -> Response:
-    """Return the response for an error."""
+def respond_error(error: FhirError, allow: Sequence[str] = ()) -> Response:
+    """Return the response for an error; ``allow`` are the methods that its target supports, for a 405."""
     headers: Headers = []
     if error.retry_after is not None:
         headers.append((b"retry-after", str(error.retry_after).encode()))
     if error.status == 401:  # noqa: PLR2004
-        headers.append((b"www-authenticate", b'Bearer realm="praxis"'))
-    return Response(error.status, headers, encode(operation_outcome(error.issues)))
+        # RFC 6750: the error is named when a token was sent, and not when none was.
+        known = any(issue.code == "unknown" for issue in error.issues)
+        headers.append((b"www-authenticate", CHALLENGE + b', error="invalid_token"' if known else CHALLENGE))
+    if allow:
+        headers.append((b"allow", ", ".join(allow).encode()))
+    return Response(error.status, headers, encode(outcome(error.issues)))
 
 
 def pretty(body: bytes) -> bytes:
@@ -77,10 +83,11 @@ async def send_response(send: Send, response: Response, *, accept_encoding: str 
     body, headers = response.body, response.headers
     if body:
         headers.append(CONTENT_TYPE)
-        if len(body) >= MIN_GZIP and "gzip" in accept_encoding:
-            body = gzip.compress(body, 1)
-            headers.append((b"content-encoding", b"gzip"))
+        if len(body) >= MIN_GZIP:
             headers.append((b"vary", b"accept-encoding"))
+            if accepts_gzip(accept_encoding):
+                body = gzip.compress(body, 1)
+                headers.append((b"content-encoding", b"gzip"))
     if response.status not in (204, 304):
         headers.append((b"content-length", str(len(body)).encode()))
     await send({"type": "http.response.start", "status": response.status, "headers": headers})

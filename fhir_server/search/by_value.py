@@ -64,7 +64,7 @@ class ByValue:
         return column.desc() if self.key.descending else column.asc()
 
     def _having(self, bounds: Sequence[BindParameter[Any]]) -> Select[Any]:
-        """Return the matches that have a value, each by its least or, descending, greatest one, after the bounds if any."""
+        """Return the matches that have a value, each by its first one in the order, after the bounds if any."""
         value, own = SORT_VALUES[self.key.source], self.scope.table.c.key
         table = value.table
         found = (
@@ -86,7 +86,7 @@ class ByValue:
         table = value.table
         other = table.alias("other")
         other_value = other.c[value.name]
-        row: ColumnElement[Any] = literal_column(f"{value.table.name}.ctid")  # type: ignore[attr-defined]
+        row: ColumnElement[Any] = literal_column(f"{value.table.name}.ctid")
         other_row: ColumnElement[Any] = literal_column("other.ctid")
         return exists().where(
             other.c.tenant == self.scope.tenant,

@@ -96,6 +96,8 @@ class Controls:
         source, _, rest = value.partition(":")
         code, _, target = rest.partition(":")
         reverse = name == "_revinclude"
+        if value == "*":
+            raise Unsupported(f"'{name}=*' is not supported yet.")
         if source not in _TYPES or (target and target not in _TYPES):
             raise invalid_value(name, value, "it takes Type:parameter or Type:parameter:TargetType")
         parameter = self.parameters.of(source).get(code)

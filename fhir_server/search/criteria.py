@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from fhir_server.search import row
-from fhir_server.search.condition import Condition, Not
+from fhir_server.search.condition import AllOf, Condition, Not
 from fhir_server.search.errors import InvalidSearch, Unsupported, invalid_value
 from fhir_server.search.kinds import KINDS, present
+from fhir_server.search.parse import parse
 from fhir_server.search.query import Criterion
 from fhir_server.search.registry import Parameter, SearchParameters
 from fhir_server.search.slot import slot
@@ -26,6 +29,17 @@ def bind_criterion(resource_type: str, criterion: Criterion, tenant: int, parame
         raise
     except ValueError as reason:
         raise invalid_value(criterion.name, criterion.value, str(reason)) from reason
+
+
+def bind_all(
+    resource_type: str, pairs: Sequence[tuple[str, str]], tenant: int, parameters: SearchParameters
+) -> AllOf | None:
+    """Return the conjunction of criteria that must not lose any of its parts; None when one of them can't be used."""
+    try:
+        conditions = [bind_criterion(resource_type, c, tenant, parameters) for c in parse(pairs)]
+    except (Unsupported, InvalidSearch):
+        return None
+    return AllOf(tuple(conditions)) if len(conditions) == len(pairs) else None
 
 
 def _compared(parameter: Parameter, criterion: Criterion, tenant: int) -> Condition:

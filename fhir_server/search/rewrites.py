@@ -13,9 +13,7 @@ from fhir_server.auth.caller import Caller, Grant, Interaction
 from fhir_server.errors import Forbidden
 from fhir_server.search.bound import BoundQuery
 from fhir_server.search.condition import AllOf, AnyOf, Condition, HasTokens
-from fhir_server.search.criteria import bind_criterion
-from fhir_server.search.errors import InvalidSearch, Unsupported
-from fhir_server.search.parse import parse
+from fhir_server.search.criteria import bind_all
 from fhir_server.search.registry import SearchParameters
 
 Rewritten = NewType("Rewritten", BoundQuery)
@@ -66,12 +64,9 @@ def _covered(
     grants: Iterable[Grant], resource_type: str, tenant: int, parameters: SearchParameters
 ) -> Iterator[Condition]:
     for grant in grants:
-        try:
-            conditions = [bind_criterion(resource_type, c, tenant, parameters) for c in parse(grant.criteria)]
-        except (Unsupported, InvalidSearch):
-            continue  # a criterion the type can't be held to covers nothing
-        if len(conditions) == len(grant.criteria):
-            yield AllOf(tuple(conditions))
+        condition = bind_all(resource_type, grant.criteria, tenant, parameters)
+        if condition is not None:  # a criterion that the type can't be held to covers nothing
+            yield condition
 
 
 def _flatten(condition: Condition) -> Iterator[Condition]:

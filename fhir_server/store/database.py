@@ -6,7 +6,7 @@ One request uses one connection. Waiting for a connection, a statement and an id
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import psycopg
@@ -59,6 +59,10 @@ class Session:
     async def execute(self, sql: str, parameters: Sequence[Any] = ()) -> int:
         """Run a statement and return the number of rows it touched."""
         return (await self._run(sql, parameters)).rowcount
+
+    def transaction(self) -> AbstractAsyncContextManager[object]:
+        """Begin a transaction: committed at the end, rolled back on any exception."""
+        return self._connection.transaction()
 
     async def _run(self, sql: str, parameters: Sequence[Any]) -> psycopg.AsyncCursor[Row]:
         cursor = self._connection.cursor(binary=True)
@@ -126,6 +130,5 @@ class Database:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Session]:
         """Lend a connection inside one transaction: committed at the end, rolled back on any exception."""
-        async with self.session() as session:
-            async with session._connection.transaction():  # noqa: SLF001
-                yield session
+        async with self.session() as session, session.transaction():
+            yield session

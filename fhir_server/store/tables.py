@@ -132,4 +132,3 @@ number_index = Table(
     Index("number_index_value", "tenant", "parameter", "value", "key"),
     Index("number_index_key", "tenant", "key", "parameter", "value"),
 )
-

@@ -26,8 +26,8 @@ Method = Literal["C", "U", "D"]
 class Change:
     """One resource to write.
 
-    ``expected_version`` is the version it replaces, or None when it must not exist yet; it ``revives`` a deleted one. ``content`` is None for a deletion.
-    ``key`` is the row's immutable key (a fresh one for a new resource).
+    ``expected_version`` is the version it replaces, or None when it must not exist yet; it ``revives`` a deleted one.
+    ``content`` is None for a deletion. ``key`` is the row's immutable key (a fresh one for a new resource).
     """
 
     resource_type: str

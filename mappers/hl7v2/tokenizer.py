@@ -103,7 +103,7 @@ def part(raw: str, mark: str, number: int) -> str:
 
 
 def _declared_character_set(header: bytes) -> str:
-    fields = header.split(header[3:4], _CHARACTER_SET_FIELD + 1)
+    fields = header.split(header[3:4] or b"|", _CHARACTER_SET_FIELD + 1)
     if len(fields) <= _CHARACTER_SET_FIELD or not fields[1]:
         return ""
     return fields[_CHARACTER_SET_FIELD].split(fields[1][1:2] or b"~")[0].decode("ascii", "replace")

@@ -68,6 +68,12 @@ def _header_faults(message: Message) -> Iterator[Fault]:
         yield Fault("reject", "203", "MSH^1^12", "MSH-12 is not a version 2 number.")
 
 
+def _first(repetition: str, segment: Segment) -> str:
+    """Return the first component of a repetition; nothing for one to be deleted."""
+    value = part(repetition, segment.delimiters.component, 1).strip()
+    return "" if value == DELETE else value
+
+
 def _field_faults(segment: Segment) -> Iterator[Fault]:
     for check in field_checks(segment.name):
         raw = segment.field(check.field)
@@ -75,13 +81,14 @@ def _field_faults(segment: Segment) -> Iterator[Fault]:
         if check.check == "required":
             if not raw.strip(" ^~&"):
                 yield Fault("error", "101", where, f"{segment.name}-{check.field} ({check.name}) is empty.")
+        elif check.check == "identified":
+            if not any(_first(r, segment) for r in segment.repetitions(check.field)):
+                yield Fault("error", "101", where, f"{segment.name}-{check.field} ({check.name}) is empty.")
         elif check.check == "required-with":
             if segment.field(check.other).strip() and not raw.strip():
                 yield Fault("error", "101", where, f"{segment.name}-{check.field} ({check.name}) is empty.")
         elif raw and raw != DELETE:
-            value = part(
-                raw.split(segment.delimiters.repetition or "\r", 1)[0], segment.delimiters.component, 1
-            ).strip()
+            value = _first(segment.repetitions(check.field)[0], segment)
             if check.check == "timestamp" and value and not is_timestamp(value):
                 yield Fault(
                     "error", "102", where, f"{segment.name}-{check.field} ({check.name}) is not a date or time."

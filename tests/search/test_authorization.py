@@ -7,6 +7,7 @@ import pytest
 from fhir_server.auth.caller import Caller, Grant, Interaction
 from fhir_server.errors import Forbidden
 from fhir_server.search.bind import bind
+from fhir_server.search.match import matches
 from fhir_server.search.parse import parse
 from fhir_server.search.registry import standard
 from fhir_server.search.rewrites import REWRITES, authorize, rewrite
@@ -77,6 +78,13 @@ def test_all_criteria_of_one_grant_must_hold(clinic: World) -> None:
 def test_criteria_that_cannot_be_held_to_cover_nothing(clinic: World, criterion: tuple[str, str]) -> None:
     with pytest.raises(Forbidden):
         clinic.page("Observation", caller=clinic.caller((Grant("Observation", READ, (criterion,)),)))
+
+
+@pytest.mark.parametrize("criterion", [("nonsense", "x"), ("code:nonsense", "x"), ("date", "garbage"), ("code", "")])
+def test_no_resource_fulfils_criteria_that_cannot_be_used(criterion: tuple[str, str]) -> None:
+    resource = {"resourceType": "Observation", "code": {"coding": [{"code": "a"}]}}
+    assert matches("Observation", resource, [("code", "a")], 1)
+    assert not matches("Observation", resource, [("code", "a"), criterion], 1)
 
 
 def test_includes_need_a_grant_to_read(clinic: World) -> None:

@@ -75,6 +75,9 @@ def test_missing(world: World) -> None:
             {"other": {"reference": "Patient/x"}, "type": "refer"}]},
         {"resourceType": "Patient", "id": "empty"},
     )  # fmt: skip
+    world.put(coded("valued") | {"valueQuantity": {"value": 1}})
+    assert world.ids("Observation", ("value-quantity:missing", "false")) == ["valued"]
+    assert "valued" not in world.ids("Observation", ("value-quantity:missing", "true"))
     for name in ("name", "birthdate", "link"):
         assert world.ids("Patient", (f"{name}:missing", "true")) == ["empty"], name
         assert world.ids("Patient", (f"{name}:missing", "false")) == ["full"], name

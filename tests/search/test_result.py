@@ -72,7 +72,7 @@ def test_bad_result_parameters_are_refused(ward: World, name: str, value: str) -
         ("_include:iterate", "Observation:subject", "iterate"),
         ("_include", "Patient:organization", "no effect"), ("_include", "Observation:code", "code"),
         ("_revinclude", "Encounter:subject:Patient", "no effect"), ("_summary", "data", "_summary"),
-        ("_id:missing", "true", "_id"),
+        ("_id:missing", "true", "_id"), ("_include", "*", "_include"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_used_is_told_and_refused_when_strict(ward: World, name: str, value: str, told: str) -> None:

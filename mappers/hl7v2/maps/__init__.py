@@ -32,7 +32,7 @@ class MessageTypes:
 
 @dataclass(frozen=True, slots=True)
 class FieldCheck:
-    """A check of one field: ``required``, ``required-with`` field ``other``, ``timestamp`` or ``table`` (``codes``)."""
+    """A check of one field: ``required``, ``identified`` (a first component), ``required-with`` field ``other``, ``timestamp`` or ``table`` (``codes``)."""
 
     field: int
     name: str

@@ -136,4 +136,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Drop everything."""
-    op.execute("DROP TABLE resource, resource_history, string_index, date_index, number_index, secret, access_token, load_ledger, message_inbox")
+    op.execute(
+        "DROP TABLE resource, resource_history, string_index, date_index, number_index, "
+        "secret, access_token, load_ledger, message_inbox"
+    )

@@ -1,0 +1,34 @@
+"""Trying a write again when another request was faster, https://hl7.org/fhir/R4/http.html#concurrency."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+from fhir_server.errors import Conflict
+from fhir_server.interactions.context import Context, instant
+from fhir_server.interactions.request import Answer
+
+ATTEMPTS = 6
+# No further attempt is begun after this many seconds: waiting for locks may have taken long already.
+PATIENCE = 5.0
+
+
+async def persist(context: Context, attempt: Callable[[Context], Awaitable[Answer]]) -> Answer:
+    """Run an attempt; when it meets a concurrent write, run it again from the start.
+
+    The first attempt takes no locks ahead of its write. Later ones are told that the resource is ``contended``: they lock
+    its row first, so that under load they queue instead of failing each other again and again.
+    """
+    until = time.monotonic() + PATIENCE
+    for number in range(ATTEMPTS):
+        try:
+            return await attempt(context if number == 0 else replace(context, now=instant(), contended=True))
+        except Conflict:
+            if number + 1 == ATTEMPTS or time.monotonic() > until:
+                raise
+            await asyncio.sleep(random.uniform(0.001, 0.005) * 2**number)  # noqa: S311 - jitter, not a secret
+    raise AssertionError("unreachable")

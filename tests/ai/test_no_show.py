@@ -1,0 +1,231 @@
+"""``Appointment/$predict-no-show``: features as of booking, training, fallbacks, refusals, and what is returned."""
+
+import asyncio
+from datetime import datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ai.artifact import ArtifactError, read_artifact, write_artifact
+from ai.authorship import TAG
+from ai.no_show.bookings import read_booking, read_bookings
+from ai.no_show.evaluation import evaluate, split_by_time
+from ai.no_show.features import features_of
+from ai.no_show.history import History
+from ai.no_show.model import DEFAULT, NAME, from_artifact, load
+from ai.no_show.operation import answer, assess
+from ai.no_show.training import MINIMUM_OUTCOMES, TooFewOutcomesError, train, train_on
+from ai.no_show.vitoria import read_vitoria
+from ai.read_resources import UnreadableDataError
+from fhir_server.operations.contract import OperationError, Resource
+from tests.ai.practice import NOW, MemoryContext, appointment, invoke, make_practice, refusal
+from tests.shared import shared
+
+PRACTICE = make_practice()
+APPOINTMENTS = [r for r in PRACTICE if r["resourceType"] == "Appointment"]
+PATIENTS = [r for r in PRACTICE if r["resourceType"] == "Patient"]
+STATUSES = ("noshow", "fulfilled", "cancelled", "arrived", "booked")
+
+
+def predict(context: MemoryContext, identity: str | None = None, *parameters: Resource) -> Resource:
+    return asyncio.run(answer(invoke("Appointment", identity, *parameters), context))
+
+
+def booked(lead: int = 14, patient: str = "p3", **changes: Any) -> Resource:
+    return {**appointment("new", patient, NOW + timedelta(days=lead), lead, "booked"), **changes}
+
+
+def probability(assessment: Resource) -> Decimal:
+    value = assessment["prediction"][0]["probabilityDecimal"]
+    assert isinstance(value, Decimal)
+    return value
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, len(APPOINTMENTS) - 1), st.integers(0, 2**32), st.booleans())
+def test_nothing_at_or_after_the_booking_instant_matters(which: int, seed: int, delete: bool) -> None:
+    target = APPOINTMENTS[which]
+    instant = datetime.fromisoformat(target["created"])
+    random = Random(seed)  # noqa: S311 - made-up data
+    later = [
+        {**a, "status": random.choice(STATUSES)} if datetime.fromisoformat(a["end"]) >= instant else a
+        for a in APPOINTMENTS
+        if not (delete and datetime.fromisoformat(a["end"]) >= instant) or a is target
+    ]
+    model = load()
+    before = features_of(read_booking(target, {}), History(read_bookings(APPOINTMENTS, [])), model.prior_rate)
+    after = features_of(read_booking(target, {}), History(read_bookings(later, [])), model.prior_rate)
+    assert before == after
+    assert model.score([before])[0].tobytes() == model.score([after])[0].tobytes()
+
+
+def test_a_past_booking_scores_through_the_operation_as_it_did_on_its_day() -> None:
+    target = {**max(APPOINTMENTS, key=lambda a: a["created"]), "status": "booked"}
+    instant = datetime.fromisoformat(target["created"])
+    known = [a for a in APPOINTMENTS if datetime.fromisoformat(a["end"]) < instant]
+    then = predict(MemoryContext([*PATIENTS, *known, target]), target["id"])
+    today = predict(MemoryContext([*PATIENTS, *APPOINTMENTS, target]), target["id"])
+    assert then == today
+
+
+def test_an_outcome_known_only_after_the_booking_is_not_history() -> None:
+    start = NOW - timedelta(days=30)
+    running = appointment("running", "p3", start, 5, "noshow")
+    during = {**booked(), "created": (start + timedelta(minutes=10)).isoformat()}
+    history = History(read_bookings([running], []))
+    assert history.of_patient("Patient/p3", datetime.fromisoformat(during["created"])).outcomes == 0
+    assert history.of_patient("Patient/p3", start + timedelta(minutes=21)).missed == 1
+
+
+def test_a_missed_history_and_a_long_wait_raise_the_risk_and_are_named() -> None:
+    missed = [appointment(f"m{n}", "p3", NOW - timedelta(days=40 + n), 7, "noshow") for n in range(6)]
+    kept = [appointment(f"k{n}", "p3", NOW - timedelta(days=40 + n), 7, "fulfilled") for n in range(6)]
+    risky = predict(MemoryContext([*PATIENTS, *missed, booked(45)]), "new")
+    safe = predict(MemoryContext([*PATIENTS, *kept, booked(0)]), "new")
+    assert probability(risky) > probability(safe)
+    shares = {c["code"]["coding"][0]["code"]: c["valueQuantity"]["value"] for c in risky["contained"][1]["component"]}
+    assert shares["patient-rate"] > 0
+    assert "earlier no-shows" in risky["prediction"][0]["rationale"].split("Raised by ")[1]
+
+
+def test_contributions_add_up_to_the_difference_in_log_odds() -> None:
+    model = load()
+    history = History(read_bookings(APPOINTMENTS, PATIENTS))
+    rows = [features_of(b, history, model.prior_rate) for b in read_bookings(APPOINTMENTS[:200], PATIENTS)]
+    p, shares = model.score(rows)
+    constant = np.log(p / (1 - p)) - shares.sum(axis=1)
+    assert np.ptp(constant) < 1e-9
+
+
+def test_the_assessment_says_who_made_it_and_from_what() -> None:
+    context = MemoryContext([*PATIENTS, *APPOINTMENTS, booked()])
+    found = predict(context, "new")
+    assert found["resourceType"] == "RiskAssessment"
+    assert found["status"] == "final"
+    assert found["subject"] == {"reference": "Patient/p3"}
+    assert found["basis"][0] == {"reference": "Appointment/new"}
+    assert TAG in found["meta"]["tag"]
+    device = found["contained"][0]
+    assert found["performer"] == {"reference": f"#{device['id']}"}
+    assert device["version"][0]["value"] == load().version
+    assert device["identifier"][0]["value"] == read_artifact(DEFAULT, NAME)["sha256"]
+    base_rate = found["contained"][1]["valueQuantity"]["value"]
+    assert found["prediction"][0]["relativeRisk"] == pytest.approx(probability(found) / base_rate, abs=Decimal("0.002"))
+    assert "synthetic demo practice" in found["prediction"][0]["rationale"]
+    assert context.written == []
+
+
+def test_store_writes_assessments_and_their_provenance_in_one_transaction() -> None:
+    context = MemoryContext([*PATIENTS, *APPOINTMENTS, booked()])
+    found = predict(context, "new", {"name": "store", "valueBoolean": True})
+    (bundle,) = context.written
+    assessment, provenance = bundle["entry"]
+    assert bundle["type"] == "transaction"
+    assert provenance["resource"]["target"] == [{"reference": assessment["fullUrl"]}]
+    assert provenance["resource"]["contained"][0]["version"][0]["value"] == load().version
+    assert provenance["resource"]["entity"][0]["what"] == {"reference": "Appointment/new"}
+    assert found["id"]
+
+
+def test_many_at_once_score_as_one_by_one_in_the_order_asked() -> None:
+    context = MemoryContext([*PATIENTS, *APPOINTMENTS])
+    ids = [a["id"] for a in APPOINTMENTS[40:100]]
+    parameters = [{"name": "appointment", "valueString": f"Appointment/{i}" if n % 2 else i} for n, i in enumerate(ids)]
+    bundle = predict(context, None, *parameters)
+    assert bundle["type"] == "collection"
+    together = [entry["resource"] for entry in bundle["entry"]]
+    assert [r["basis"][0]["reference"] for r in together] == [f"Appointment/{i}" for i in ids]
+    assert together[:5] == [predict(context, i) for i in ids[:5]]
+
+
+def test_an_appointment_that_is_not_stored_can_be_scored() -> None:
+    proposed = {key: value for key, value in booked().items() if key != "id"}
+    bundle = predict(MemoryContext(PATIENTS), None, {"name": "resource", "resource": proposed})
+    assert 0 < probability(bundle["entry"][0]["resource"]) < 1
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"participant": booked(patient="stranger")["participant"]}, "Age unknown"),
+        ({"created": None}, "lead time not used"),
+        ({"start": None, "end": None}, "lead time not used"),
+        ({"created": "not a date"}, "lead time not used"),
+        ({"created": "2026"}, "lead time not used"),
+        ({"created": (NOW + timedelta(days=40)).isoformat()}, "booked on the same day"),
+        ({}, "No earlier outcome"),
+    ],
+)
+def test_what_is_unknown_is_said_and_bridged(change: dict[str, Any], said: str) -> None:
+    resource = {key: value for key, value in {**booked(), **change}.items() if value is not None}
+    found = predict(MemoryContext([*PATIENTS, resource]), "new")
+    assert said in found["prediction"][0]["rationale"]
+    assert 0 < probability(found) < 1
+
+
+@pytest.mark.parametrize(
+    ("identity", "parameters", "expected"),
+    [
+        ("nobody", [], (404, "not-found")),
+        ("gone", [], (422, "business-rule")),
+        ("empty", [], (422, "business-rule")),
+        (None, [], (400, "required")),
+        (None, [{"name": "appointment", "valueString": "nobody"}], (404, "not-found")),
+        (None, [{"name": "appointment", "valueString": "Patient/p3"}], (400, "value")),
+        (None, [{"name": "appointment"}], (400, "required")),
+        (None, [{"name": "resource", "resource": {"resourceType": "Patient", "id": "p3"}}], (400, "value")),
+        (None, [{"name": "appointment", "valueString": "new"}] * 1001, (400, "too-costly")),
+        ("new", [{"name": "store", "valueString": "maybe"}], (400, "value")),
+    ],
+)
+def test_the_impossible_is_refused(identity: str | None, parameters: list[Resource], expected: tuple[int, str]) -> None:
+    gone = {**booked(), "id": "gone", "status": "cancelled"}
+    empty = {**booked(), "id": "empty", "participant": []}
+    with pytest.raises(OperationError) as caught:
+        predict(MemoryContext([*PATIENTS, booked(), gone, empty]), identity, *parameters)
+    assert refusal(caught.value) == expected
+
+
+def test_training_beats_the_patient_rate_and_is_reproducible() -> None:
+    bookings = read_bookings(APPOINTMENTS, PATIENTS)
+    earlier, later = split_by_time(bookings)
+    assert max(b.day for b in earlier if b.day) < min(b.day for b in later if b.day)
+    figures = evaluate(earlier, later, "time").figures
+    assert figures["model"]["AUC"].value > figures["patient rate only (shrunk)"]["AUC"].value
+    assert figures["model"]["Brier"].value < figures["base rate only"]["Brier"].value
+    assert train_on(earlier, "x") == train_on(list(reversed(earlier)), "x")
+
+
+def test_training_refuses_too_few_outcomes() -> None:
+    with pytest.raises(TooFewOutcomesError, match=str(MINIMUM_OUTCOMES)):
+        train(APPOINTMENTS[: MINIMUM_OUTCOMES - 1], PATIENTS, "too few")
+
+
+def test_a_model_survives_its_file_and_an_altered_file_is_noticed(tmp_path: Path) -> None:
+    model = train(APPOINTMENTS, PATIENTS, "a test")
+    path = tmp_path / "no-show.json"
+    write_artifact(path, model.to_artifact())
+    assert from_artifact(read_artifact(path, NAME)) == model
+    assert load(tmp_path) == model
+    path.write_text(path.read_text().replace('"prior_rate": 0.', '"prior_rate": 0.1'))
+    with pytest.raises(ArtifactError, match="sha256"):
+        load(tmp_path)
+    with pytest.raises(OperationError) as caught:
+        asyncio.run(assess([booked()], MemoryContext(PATIENTS), tmp_path))
+    assert refusal(caught.value) == (503, "exception")
+
+
+def test_the_public_file_reads_and_a_broken_one_names_its_line(tmp_path: Path) -> None:
+    bookings = read_vitoria(shared("ai", "noshow", "noshow_before_2016-05-25.csv.gz"))
+    assert len(bookings) > 70_000
+    assert all(b.created and b.known and b.known > b.created - timedelta(days=30) for b in bookings)
+    broken = tmp_path / "broken.csv"
+    broken.write_text("PatientId,AppointmentID,ScheduledDay,AppointmentDay,Age,No-show\n1,2,yesterday,today,x,No\n")
+    with pytest.raises(UnreadableDataError, match="line 2"):
+        read_vitoria(broken)
