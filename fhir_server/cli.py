@@ -184,6 +184,7 @@ def load(
     from fhir_server.jobs.load import load_paths  # noqa: PLC0415
     from fhir_server.jobs.load_crew import LoadStoppedError  # noqa: PLC0415
     from fhir_server.jobs.load_database import open_database  # noqa: PLC0415
+    from fhir_server.store.statistics import analyze  # noqa: PLC0415
 
     for path in paths:
         if not path.exists():
@@ -196,6 +197,7 @@ def load(
             )
         except LoadStoppedError as error:
             fail(str(error))
+        ask(dsn, lambda session: analyze(session, summary.entries))
     console.print(
         f"{summary.entries:,} entries stored in {summary.seconds:.1f} s ({summary.entries_per_second:,.0f}/s), "
         f"{summary.known_entries:,} were there already, {summary.failed:,} failed"
@@ -226,6 +228,7 @@ def demo(
     from fhir_server.jobs.load_sources import Found, OnBytes  # noqa: PLC0415
     from fhir_server.jobs.load_units import units_of  # noqa: PLC0415
     from fhir_server.store.counts import is_empty  # noqa: PLC0415
+    from fhir_server.store.statistics import analyze  # noqa: PLC0415
 
     def source(_: OnBytes) -> Iterator[Found]:
         for number, bundle in enumerate(bundles(generate(patients=patients))):
@@ -241,6 +244,7 @@ def demo(
             lambda show: Loader(source, open_target, workers=default_processes(), on_progress=show).run(),
             "making the demo practice",
         )
+        ask(dsn, lambda session: analyze(session, summary.entries))
     for where, reason in summary.failures:
         console.print(f"failed  {where}: {reason}", highlight=False, markup=False)
     console.print(f"The demo practice is there: {summary.entries:,} resources in {summary.seconds:.1f} s")

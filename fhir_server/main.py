@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import gc
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
-
 from fastapi import FastAPI
+from starlette.types import Receive, Scope, Send
 
 import ai
 from fhir_server.auth.authenticate import Authenticate, BearerTokens, Off
@@ -27,9 +26,6 @@ from fhir_server.store.database import Database
 from fhir_server.store.secrets import provide_secret
 
 BASE_PATH = "/fhir"
-Scope = dict[str, Any]
-Receive = Callable[[], Awaitable[dict[str, Any]]]
-Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 @asynccontextmanager

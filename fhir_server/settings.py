@@ -34,19 +34,19 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="PRAXIS_", frozen=True, extra="ignore")
 
     host: str = "127.0.0.1"
-    port: int = Field(8080, ge=0, le=65535)
-    workers: int = Field(1, ge=1, le=256)
+    port: int = Field(default=8080, ge=0, le=65535)
+    workers: int = Field(default=1, ge=1, le=256)
     data_dir: Path = Field(default_factory=default_data_dir)
-    database_url: str | None = Field(None, validation_alias="DATABASE_URL")
+    database_url: str | None = Field(default=None, validation_alias="DATABASE_URL")
     auth: bool = True
     mllp_host: str = "127.0.0.1"
-    mllp_port: int = Field(2575, ge=0, le=65535, description="0 turns the HL7 v2 listener off")
-    base_url: str | None = Field(None, description="The FHIR base as clients see it, behind a proxy")
-    max_body_bytes: int = Field(64_000_000, ge=1_000)
-    statement_timeout: float = Field(30, gt=0, description="Seconds a database statement may take")
-    pool_timeout: float = Field(10, gt=0, description="Seconds a request may wait for a connection")
-    idle_timeout: float = Field(60, gt=0, description="Seconds a transaction may be idle")
-    connections: int = Field(16, ge=1, description="Database connections of one worker")
+    mllp_port: int = Field(default=2575, ge=0, le=65535, description="0 turns the HL7 v2 listener off")
+    base_url: str | None = Field(default=None, description="The FHIR base as clients see it, behind a proxy")
+    max_body_bytes: int = Field(default=64_000_000, ge=1_000)
+    statement_timeout: float = Field(default=30, gt=0, description="Seconds a database statement may take")
+    pool_timeout: float = Field(default=10, gt=0, description="Seconds a request may wait for a connection")
+    idle_timeout: float = Field(default=60, gt=0, description="Seconds a transaction may be idle")
+    connections: int = Field(default=12, ge=1, description="Database connections of one worker, for searches and for all else each")
 
     @field_validator("base_url")
     @classmethod

@@ -1,4 +1,4 @@
-"""Finding what a note mentions: a spaCy pipeline of tokenizer, sentences, and the code index over their words.
+"""Finding what a note mentions: a spaCy pipeline of tokenizer and sentences, and the code index over their words.
 
 A mention is a span of the text whose words are a term's words in any order, or, where the whole phrase between function
 words is close to a term, that phrase. Of overlapping mentions the one that says most stays. https://spacy.io/api/pipe
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from ai.assertion.context import PLAIN, assertion, read_sentence, section_assertion
@@ -20,12 +20,15 @@ from ai.codes.words import key_of, vocabulary, words_of
 if TYPE_CHECKING:
     from spacy.language import Language
     from spacy.tokens import Doc, Span
+    from spacy.vocab import Vocab
 
 _LONGEST = 8
 _LONGEST_SENTENCE = 150
+_STOPS = frozenset(".?!")
 _NEAR = 0.72
 _ROOTLESS = 2
 _SHORTEST_NAME = 3
+_TOKEN = re.compile(r"[\w\u0300-\u036f]+(?:['\u2019]\w+)?| |[^\S ]+|[^\w\s]")
 _BREAK = re.compile(r"^[\s.,;:()\[\]/!?*+=<>|\"]+$")
 _CANDIDATES = 5
 
@@ -44,32 +47,47 @@ class Mention:
 
 @cache
 def pipeline() -> Language:
-    """Return the shared pipeline: English tokenizer and sentence ends at stops, and at line ends before a new start."""
+    """Return the shared pipeline: English, with our tokenizer, which also marks where sentences begin."""
     import spacy  # noqa: PLC0415 - a second and 60 MB, for the first call only
-    from spacy.language import Language  # noqa: PLC0415
 
-    if not Language.has_factory("note_sentences"):
-        Language.component("note_sentences", func=_mark_sentences)
     nlp = spacy.blank("en")
-    nlp.max_length = 2_000_000
-    nlp.add_pipe("note_sentences")
+    nlp.tokenizer = partial(_tokenize, nlp.vocab)
     return nlp
 
 
-def _mark_sentences(doc: Doc) -> Doc:
-    """Begin a sentence after a stop, or after a line end when the next line begins like one."""
-    begin, length = True, 0
-    for token in doc:
-        token.is_sent_start = begin
-        length = 1 if begin else length + 1
-        stop = token.text in ".?!" or ("\n" in token.text and _starts_anew(doc, token.i + 1))
-        # Without any stop a text would be one sentence, and the work per sentence grows with its square.
-        begin = stop or length >= _LONGEST_SENTENCE
-    return doc
+def _tokenize(vocab: Vocab, text: str) -> Doc:
+    """Cut a text into words, marks and white space, and these into sentences.
+
+    spaCy's own tokenizer peels punctuation off a token mark by mark, and its setter of sentence starts looks at the whole
+    document: on a row of brackets both take minutes. This is linear in the length of the text.
+    """
+    from spacy.tokens import Doc  # noqa: PLC0415
+
+    words: list[str] = []
+    spaces: list[bool] = []
+    for piece in _TOKEN.findall(text):
+        if piece == " " and words and not spaces[-1] and not words[-1].isspace():
+            spaces[-1] = True
+        else:
+            words.append(piece)
+            spaces.append(False)
+    return Doc(vocab, words=words, spaces=spaces, sent_starts=_sentence_starts(words))
 
 
-def _starts_anew(doc: Doc, position: int) -> bool:
-    return position < len(doc) and (not doc[position].text[0].islower() or "\n\n" in doc[position - 1].text)
+def _sentence_starts(words: Sequence[str]) -> list[bool]:
+    """Begin a sentence after a stop, or after a line end when the next line begins like one.
+
+    Without any stop a text would be one sentence, and the work per sentence grows with its square: so there is a longest.
+    """
+    starts = [True] * len(words)
+    length = 0
+    for position in range(1, len(words)):
+        before = words[position - 1]
+        length += 1
+        line_end = "\n" in before and (not words[position][0].islower() or "\n\n" in before)
+        starts[position] = before in _STOPS or line_end or length >= _LONGEST_SENTENCE
+        length = 0 if starts[position] else length
+    return starts
 
 
 @dataclass(frozen=True, slots=True)

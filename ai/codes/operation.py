@@ -15,7 +15,7 @@ from ai.codes.terms import RELEASE, SYSTEM
 from ai.invocation import count_of, read_required, values_of
 from fhir_server.operations.contract import Context, Invocation, OperationError, Resource
 
-LONGEST = 100_000
+LONGEST = 50_000
 _DEFAULT_COUNT = 20
 _MOST = 100
 _SCALE = Decimal("0.0001")

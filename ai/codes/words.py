@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 _WORD = re.compile(r"[a-z0-9]+")
+_POSSESSIVE = re.compile(r"['\u2019]s\b")
 _SHORTEST_STEMMED = 4
 _PREFIX = 6
 DATA = Path(__file__).parent / "data"
@@ -31,7 +32,7 @@ def vocabulary() -> dict[str, Any]:
 
 def words_of(text: str) -> list[str]:
     """Return the comparable words of a text, function words and "unspecified" left out."""
-    folded = unicodedata.normalize("NFKD", text.lower()).replace("'s ", " ").replace("\u2019s ", " ")
+    folded = _POSSESSIVE.sub("", unicodedata.normalize("NFKD", text.lower()))
     lists = vocabulary()
     found: list[str] = []
     for word in _WORD.findall("".join(c for c in folded if not unicodedata.combining(c))):

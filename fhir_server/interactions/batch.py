@@ -15,7 +15,7 @@ from conformance.issues import InvalidResource, Issue
 from fhir_server.errors import FhirError
 from fhir_server.interactions.bundle import make_bundle
 from fhir_server.interactions.context import Context, format_instant
-from fhir_server.interactions.entries import entry_expression, parse_entries, response_entry
+from fhir_server.interactions.entries import Entry, entry_expression, parse_entries, response_entry
 from fhir_server.interactions.failures import as_fhir_error, locate, outcome
 from fhir_server.interactions.request import Answer, Request
 from fhir_server.interactions.step import WRITES
@@ -57,14 +57,16 @@ async def run(
     entries = []
     for number, parsed in enumerate(parse_entries(bundle)):
         try:
-            if number in refused:
-                raise refused[number]
-            if isinstance(parsed, FhirError):
-                raise parsed
-            answer = await run_request(context, parsed.request)
-            is_read = parsed.request.target.code not in WRITES
+            answer = await _run_entry(context, refused.get(number, parsed), run_request)
+            is_read = isinstance(parsed, Entry) and parsed.request.target.code not in WRITES
             entries.append(response_entry(answer, representation=representation or is_read))
         except Exception as failure:  # the other entries must not suffer, whatever it is
             error = locate(as_fhir_error(failure), entry_expression(number))
             entries.append({"response": {"status": str(error.status), "outcome": outcome(error.issues)}})
     return Answer(200, make_bundle("batch-response", format_instant(context.now), [], entries))
+
+
+async def _run_entry(context: Context, parsed: Entry | FhirError, run_request: RunRequest) -> Answer:
+    if isinstance(parsed, FhirError):
+        raise parsed
+    return await run_request(context, parsed.request)

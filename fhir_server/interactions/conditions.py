@@ -110,6 +110,7 @@ async def find_one(
 
     Unknown parameters are refused: a condition that silently loses a criterion would hit the wrong resource.
     """
+    await session.plan_by_value()
     page = await search(session, caller, resource_type, [*query, ("_count", "2")], cursor_key=NO_CURSORS, strict=True)
     if len(page.matches) > 1:
         raise PreconditionFailed(f"{what} matches several resources.", code="multiple-matches")

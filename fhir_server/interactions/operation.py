@@ -60,7 +60,7 @@ class OperationContext:
             page_parameters = [*parameters, ("_count", str(min(limit - len(out), 1000)))]
             if cursor:
                 page_parameters.append(("_cursor", cursor))
-            async with self._context.database.session() as session:
+            async with self._context.database.searching() as session:
                 page = await search(
                     session,
                     self._context.caller,

@@ -56,8 +56,13 @@ async def run(context: Context, request: Request, *, representation: bool = Fals
         return capabilities.run(context)
 
     async def attempt(context: Context) -> Answer:
-        transactional = context.contended or needs_transaction(request)
-        async with context.database.transaction() if transactional else context.database.session() as session:
+        if code == "search-type":
+            lend = context.database.searching
+        elif context.contended or needs_transaction(request):
+            lend = context.database.transaction
+        else:
+            lend = context.database.session
+        async with lend() as session:
             return await INTERACTIONS[code](context, session, request)
 
     return await persist(context, attempt)

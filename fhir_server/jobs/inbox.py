@@ -17,8 +17,8 @@ from typing import Protocol
 from conformance.decode import encode
 from conformance.issues import InvalidResource
 from fhir_server.errors import FhirError
-from fhir_server.operations.contract import Context, OperationError
-from fhir_server.operations.feed import Apply, ContentError, Received
+from fhir_server.operations.contract import OperationError
+from fhir_server.operations.feed import Apply, ContentError, FeedContext, Received
 from fhir_server.store import inbox
 from fhir_server.store.database import Database
 from fhir_server.store.inbox import Session
@@ -40,7 +40,7 @@ class Unit(Protocol):
         """The session inside the transaction."""
 
     @property
-    def context(self) -> Context:
+    def context(self) -> FeedContext:
         """Reads and writes inside the transaction."""
 
 

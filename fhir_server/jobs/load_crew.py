@@ -52,10 +52,12 @@ class OwnProcess:
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
-        self._runner = self._stack.enter_context(asyncio.Runner())
-        self._opened = self._open_target()
-        self._target: LoadTarget = self._runner.run(self._enter())
-        self._stack.callback(lambda: self._runner.run(self._leave()))
+        with ExitStack() as stack:
+            self._runner = stack.enter_context(asyncio.Runner())
+            self._opened = self._open_target()
+            self._target: LoadTarget = self._runner.run(self._enter())
+            stack.callback(lambda: self._runner.run(self._leave()))
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from conformance.decode import check, decode
 from fhir_server.interactions import transaction
-from fhir_server.interactions.conditions import NO_CURSORS, is_visible
+from fhir_server.interactions.conditions import NO_CURSORS, condition_lock, is_visible
 from fhir_server.interactions.context import Context, instant
 from fhir_server.interactions.prepare import require_grant
 from fhir_server.operations.contract import Resource
@@ -55,8 +55,16 @@ class SessionContext:
         """Return the matches up to ``limit``."""
         counted = [*parameters, ("_count", str(min(limit, MAX_MATCHES)))]
         caller = self._context.caller
+        await self._session.plan_by_value()
         page = await search(self._session, caller, resource_type, counted, cursor_key=NO_CURSORS, strict=True)
         return [decode(m.content, m.resource_type) for m in page.matches]
+
+    async def hold(self, identifiers: Sequence[tuple[str, str]]) -> None:
+        """Take the locks under which conditional creates and updates by these identifiers take turns."""
+        tenant = self._context.caller.tenant
+        locks = {condition_lock(tenant, type_, [("identifier", token)]) for type_, token in identifiers}
+        # In the one order that everybody uses, so that nobody deadlocks.
+        await self._session.fetch("SELECT pg_advisory_xact_lock(k) FROM unnest(%s::int8[]) AS k", (sorted(locks),))
 
     async def write(self, bundle: Resource) -> Resource:
         """Run a transaction Bundle as part of this transaction."""

@@ -63,10 +63,21 @@ class ContentError(Exception):
         self.location = location
 
 
+class FeedContext(Context, Protocol):
+    """What applying a message may do: the contract's Context, all of it inside one transaction."""
+
+    async def hold(self, identifiers: Sequence[tuple[str, str]]) -> None:
+        """Keep anybody else from creating resources under these identifiers until the transaction ends.
+
+        ``identifiers`` are (resource type, ``system|value`` as in a search). Conditional creates and updates by the same
+        identifier wait.
+        """
+
+
 class Apply(Protocol):
     """Gives messages their effect through a context and returns their reports, in order; raises ContentError."""
 
-    async def __call__(self, raws: Sequence[bytes], context: Context) -> list[Resource]:
+    async def __call__(self, raws: Sequence[bytes], context: FeedContext) -> list[Resource]:
         """Read, convert and write; everything inside the caller's transaction. The messages are of different lanes.
 
         When several can't be applied together it raises, and the caller tries them one by one.

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
+
+from starlette.types import Receive
 
 from fhir_server.errors import InvalidRequest, NotSupported, TooLarge
-
-Receive = Callable[[], Awaitable[dict[str, Any]]]
 
 
 class ClientLeft(Exception):

@@ -6,7 +6,7 @@ what is offered is described by the CapabilityStatement, not by function signatu
 
 from __future__ import annotations
 
-from typing import Any
+from starlette.types import Receive, Scope, Send
 
 from fhir_server.auth.authenticate import Authenticate
 from fhir_server.errors import FhirError, InvalidRequest, NotFound, NotSupported
@@ -15,10 +15,9 @@ from fhir_server.interactions.failures import as_fhir_error
 from fhir_server.interactions.request import Conditions, Request, Target, parse_query, parse_target
 from fhir_server.interactions.run import run
 from fhir_server.rest import negotiation
-from fhir_server.rest.body import ClientLeft, Receive, read_body
-from fhir_server.rest.respond import Response, Send, pretty, respond, respond_error, send_response
+from fhir_server.rest.body import ClientLeft, read_body
+from fhir_server.rest.respond import Response, pretty, respond, respond_error, send_response
 
-Scope = dict[str, Any]
 BODY_METHODS = frozenset(("POST", "PUT", "PATCH"))
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE")
 METHOD_NOT_ALLOWED = 405
@@ -114,6 +113,13 @@ class FhirEndpoint:
         public = target.code == "capabilities"
         caller = await self._authenticate.anyone() if public else await self._authenticate(headers.get("authorization"))
         body = await read_body(receive, headers, self._max_body) if method in BODY_METHODS else None
+        if body and target.code == "search-type":
+            # The form joins the query, which also says how the answer is written.
+            query += self._form(headers.get("content-type", ""), body)
+            negotiation.check_format(query)
+            body = None
+        elif body:
+            negotiation.check_content_type(headers.get("content-type", ""))
         request = self._request(target, headers, body, preferences)
         base_url = self._url(scope, headers)
         context = Context(self._server, caller, base_url, instant())
@@ -124,13 +130,6 @@ class FhirEndpoint:
     def _request(
         self, target: Target, headers: dict[str, str], body: bytes | None, preferences: negotiation.Preferences
     ) -> Request:
-        if body:
-            content_type = headers.get("content-type", "")
-            if target.code == "search-type":
-                target = self._form_search(target, content_type, body)
-                body = None
-            else:
-                negotiation.check_content_type(content_type)
         return Request(
             target,
             Conditions(
@@ -143,11 +142,10 @@ class FhirEndpoint:
             strict=preferences.strict,
         )
 
-    def _form_search(self, target: Target, content_type: str, body: bytes) -> Target:
+    def _form(self, content_type: str, body: bytes) -> list[tuple[str, str]]:
         if negotiation.media_type(content_type) != negotiation.FORM:
             raise NotSupported(f"A search by POST carries its parameters as {negotiation.FORM}.", status=415)
         try:
-            form = body.decode("ascii")
+            return parse_query(body.decode("ascii"))
         except UnicodeDecodeError as error:
             raise InvalidRequest("The form must be percent-encoded.", code="value") from error
-        return Target(target.code, target.resource_type, query=[*target.query, *parse_query(form)])

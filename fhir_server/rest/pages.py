@@ -16,10 +16,12 @@ from fhir_server.interactions.context import Server
 from fhir_server.search.registry import described_parameters
 from fhir_server.store.counts import count_by_type
 
-STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:3rem auto;padding:0 1rem;color:#1d2733}
-h1{font-size:1.8rem;margin-bottom:.2rem}h2{font-size:1.15rem;margin-top:2rem}a{color:#0b62a8}code,pre{background:#f1f4f7;border-radius:4px}
-code{padding:.1rem .3rem}pre{padding:.8rem;overflow:auto}table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:.25rem .8rem .25rem 0;
-border-bottom:1px solid #e3e8ed;vertical-align:top}.warn{background:#fff4d6;padding:.6rem .8rem;border-radius:4px}.num{text-align:right}"""
+STYLE = """
+body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:3rem auto;padding:0 1rem;color:#1d2733}
+h1{font-size:1.8rem;margin-bottom:.2rem}h2{font-size:1.15rem;margin-top:2rem}a{color:#0b62a8}
+code,pre{background:#f1f4f7;border-radius:4px}code{padding:.1rem .3rem}pre{padding:.8rem;overflow:auto}
+table{border-collapse:collapse;width:100%}.num{text-align:right}.warn{background:#fff4d6;padding:.6rem .8rem;border-radius:4px}
+td,th{text-align:left;padding:.25rem .8rem .25rem 0;border-bottom:1px solid #e3e8ed;vertical-align:top}"""
 
 
 def _page(title: str, body: str) -> HTMLResponse:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from email.utils import format_datetime
-from typing import Any
 
 import msgspec
+from starlette.types import Send
 
 from conformance.decode import encode
 from conformance.issues import Issue
@@ -17,7 +17,6 @@ from fhir_server.interactions.failures import outcome
 from fhir_server.interactions.request import Answer
 from fhir_server.rest.negotiation import Preferences, accepts_gzip
 
-Send = Callable[[dict[str, Any]], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
 CONTENT_TYPE = (b"content-type", b"application/fhir+json; charset=utf-8")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from types import TracebackType
 from typing import Any
 
 import psycopg
@@ -17,6 +18,8 @@ from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRe
 from fhir_server.errors import Conflict, FhirError, InvalidRequest, TimedOut, Unavailable
 
 Row = tuple[Any, ...]
+Pool = AsyncConnectionPool[psycopg.AsyncConnection[Row]]
+PLAN_BY_VALUE = "-c plan_cache_mode=force_custom_plan"
 
 
 def translate(error: Exception) -> FhirError | None:
@@ -51,6 +54,7 @@ class Session:
 
     def __init__(self, connection: psycopg.AsyncConnection[Row]) -> None:
         self._connection = connection
+        self._planned_by_value = False
 
     async def fetch(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
         """Run a statement and return all its rows."""
@@ -59,6 +63,12 @@ class Session:
     async def execute(self, sql: str, parameters: Sequence[Any] = ()) -> int:
         """Run a statement and return the number of rows it touched."""
         return (await self._run(sql, parameters)).rowcount
+
+    async def plan_by_value(self) -> None:
+        """Plan each statement of the transaction by its values, as searches need; asks the database once a transaction."""
+        if not self._planned_by_value:
+            self._planned_by_value = True
+            await self.execute("SET LOCAL plan_cache_mode = force_custom_plan")
 
     def transaction(self) -> AbstractAsyncContextManager[object]:
         """Begin a transaction: committed at the end, rolled back on any exception."""
@@ -73,17 +83,42 @@ class Session:
         return cursor
 
 
-class Database:
-    """A pool of connections to one PostgreSQL database.
+class _Loan:
+    """Lends a pool's connection for the length of an ``async with``; plain methods, for this is on every request's path."""
 
-    ``statement_timeout``, ``pool_timeout`` and ``idle_timeout`` are in seconds.
+    __slots__ = ("_connection", "_pool")
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def __aenter__(self) -> Session:
+        try:
+            self._connection = await self._pool.getconn()
+        except Exception as error:
+            raise (translate(error) or error) from error
+        return Session(self._connection)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._pool.putconn(self._connection)
+        if isinstance(error, Exception) and not isinstance(error, FhirError):
+            translated = translate(error)
+            if translated is not None:
+                raise translated from error
+
+
+class Database:
+    """Connections to one PostgreSQL database, in two pools: searches are planned anew each time, all else once.
+
+    ``statement_timeout``, ``pool_timeout`` and ``idle_timeout`` are in seconds; ``max_connections`` holds for each pool.
     """
 
     def __init__(
         self,
         dsn: str,
         *,
-        max_connections: int = 16,
+        max_connections: int = 12,
         statement_timeout: float = 30,
         pool_timeout: float = 10,
         idle_timeout: float = 60,
@@ -91,41 +126,49 @@ class Database:
         options = (
             f"-c statement_timeout={int(statement_timeout * 1000)} "
             f"-c idle_in_transaction_session_timeout={int(idle_timeout * 1000)} "
-            f"-c lock_timeout={int(statement_timeout * 500)} -c timezone=UTC"
+            f"-c lock_timeout={int(statement_timeout * 500)} -c timezone=UTC -c jit=off"
         )
-        self._pool: AsyncConnectionPool[psycopg.AsyncConnection[Row]] = AsyncConnectionPool(
-            make_conninfo(dsn, options=options, application_name="praxis"),
-            min_size=1,
-            max_size=max_connections,
-            timeout=pool_timeout,
-            max_idle=300,
-            max_waiting=2000,
-            kwargs={"autocommit": True, "prepare_threshold": 0},
-            configure=_configure,
-            open=False,
-        )
+
+        def pool(options: str) -> Pool:
+            return AsyncConnectionPool(
+                make_conninfo(dsn, options=options, application_name="praxis"),
+                min_size=0,
+                max_size=max_connections,
+                timeout=pool_timeout,
+                max_idle=300,
+                max_waiting=2000,
+                kwargs={"autocommit": True, "prepare_threshold": 0},
+                configure=_configure,
+                open=False,
+            )
+
+        self._pool = pool(options)
+        # How selective a token is depends on its value, which a generic plan does not know.
+        self._search_pool = pool(f"{options} {PLAN_BY_VALUE}")
 
     async def open(self) -> None:
         """Connect; raises Unavailable when the database does not answer."""
         try:
-            await self._pool.open(wait=True, timeout=15)
-        except Exception as error:
-            raise (translate(error) or error) from error
+            for pool in (self._pool, self._search_pool):
+                await pool.open()
+            async with self.session() as session:
+                await session.fetch("SELECT 1")
+        except BaseException:
+            await self.close()
+            raise
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._pool.close()
+        for pool in (self._pool, self._search_pool):
+            await pool.close()
 
-    @asynccontextmanager
-    async def session(self) -> AsyncIterator[Session]:
+    def session(self) -> AbstractAsyncContextManager[Session]:
         """Lend a connection on which each statement commits by itself."""
-        try:
-            async with self._pool.connection() as connection:
-                yield Session(connection)
-        except FhirError:
-            raise
-        except Exception as error:
-            raise (translate(error) or error) from error
+        return _Loan(self._pool)
+
+    def searching(self) -> AbstractAsyncContextManager[Session]:
+        """Lend a connection for searches."""
+        return _Loan(self._search_pool)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Session]:

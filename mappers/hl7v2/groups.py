@@ -9,6 +9,7 @@ structures of HL7 v2.9 chapter 7
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cache
 
 from mappers.hl7v2.maps import Anchor, anchors
 from mappers.hl7v2.tokenizer import Message, Segment
@@ -34,6 +35,7 @@ class Group:
         return [g for g in self.groups if g.scope == scope]
 
 
+@cache
 def _opening(message_code: str) -> dict[str, Anchor]:
     return {a.segment: a for a in anchors()[message_code] if a.opens}
 

@@ -83,7 +83,7 @@ class _Connection(asyncio.Protocol):
         # A TCP server only makes stream transports, though uvloop's do not derive from asyncio's.
         self._transport = cast("asyncio.Transport", transport)
         if not self._listener.admit(self, transport.get_extra_info("peername")):
-            transport.abort()
+            self._transport.abort()
             return
         self._last_activity = self._loop.time()
         self._timer = self._loop.call_later(_CHECK_SECONDS, self._check_deadlines)

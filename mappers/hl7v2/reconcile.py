@@ -13,9 +13,9 @@ from functools import cache
 from typing import Any
 
 from conformance.definitions import types
-from fhir_server.operations.contract import Context, Resource
-from fhir_server.operations.feed import ContentError
-from mappers.hl7v2.convert import UTC_ZONE, Conversion, convert, entry, token
+from fhir_server.operations.contract import Resource
+from fhir_server.operations.feed import ContentError, FeedContext
+from mappers.hl7v2.convert import UTC_ZONE, Conversion, convert, token
 from mappers.hl7v2.encoding import HeaderError
 from mappers.hl7v2.identity import Identity
 from mappers.hl7v2.run import Draft
@@ -26,12 +26,8 @@ _IDENTITIES_PER_SEARCH = 100
 _UNITED = frozenset(("identifier", "result", "specimen", "basedOn", "request", "presentedForm"))
 """Lists that a message adds to. ``extension`` is united by url; any other list is replaced."""
 _GUARDED = ("Observation", "ServiceRequest")
-"""Created without a condition: that of their DiagnosticReport tells when another message was faster."""
+"""Held by their DiagnosticReport: whoever creates one of these creates the report of the order first."""
 _SERVER_OWNED = ("id", "meta")
-
-
-class RacedError(Exception):
-    """Something was created between looking for it and writing it: the same messages must be tried again."""
 
 
 @cache
@@ -118,7 +114,9 @@ def _drafts(conversions: Iterable[Conversion]) -> dict[tuple[str, Identity], Dra
     return out
 
 
-async def _find(drafts: Mapping[tuple[str, Identity], Draft], context: Context) -> dict[tuple[str, Identity], Resource]:
+async def _find(
+    drafts: Mapping[tuple[str, Identity], Draft], context: FeedContext
+) -> dict[tuple[str, Identity], Resource]:
     """Return the stored resource of each draft that has one; one search per type and hundred identities."""
     by_type: dict[str, list[Identity]] = {}
     for resource_type, identity in drafts:
@@ -133,6 +131,19 @@ async def _find(drafts: Mapping[tuple[str, Identity], Draft], context: Context) 
                     identity = Identity(identifier.get("system", ""), identifier.get("value", ""))
                     if (resource_type, identity) in drafts:
                         _keep_one(found, (resource_type, identity), resource)
+    return found
+
+
+async def _find_and_hold(
+    drafts: Mapping[tuple[str, Identity], Draft], context: FeedContext
+) -> dict[tuple[str, Identity], Resource]:
+    """Return what exists; what does not can't be created by anybody else from here on."""
+    found = await _find(drafts, context)
+    missing = {key: draft for key, draft in drafts.items() if key not in found and key[0] not in _GUARDED}
+    if missing:
+        await context.hold([(type_, f"{token(i.system)}|{token(i.value)}") for type_, i in missing])
+        if await _find(missing, context):  # somebody was faster: what hangs on it may be there as well
+            found = await _find(drafts, context)
     return found
 
 
@@ -152,10 +163,8 @@ def _entries(
         present = found.get(key)
         _address_references(draft.resource, addresses)
         if present is None:
-            new = entry(draft)
-            if key[0] in _GUARDED:
-                new["request"] = {"method": "POST", "url": key[0]}
-            out.append(new)
+            request = {"method": "POST", "url": key[0]}
+            out.append({"fullUrl": draft.full_url, "resource": draft.resource, "request": request})
         elif draft.mode == "update":
             whole = key[0] == "Observation" and not draft.weak
             resource = _replace(present, draft) if whole else merge(present, draft)
@@ -168,25 +177,15 @@ def _entries(
     return out
 
 
-def _check(entries: Sequence[Json], response: Resource) -> None:
-    """Raise RacedError when a resource that was not there turned out to be there after all."""
-    for sent, answered in zip(entries, response.get("entry", ()), strict=True):
-        conditional = sent["request"]["method"] == "PUT" and "?" in sent["request"]["url"]
-        if conditional and not str(answered["response"]["status"]).startswith("201"):
-            raise RacedError("Another message created the same resource.")
-
-
-async def apply(raws: Sequence[bytes], context: Context, zone: str = UTC_ZONE) -> list[Resource]:
+async def apply(raws: Sequence[bytes], context: FeedContext, zone: str = UTC_ZONE) -> list[Resource]:
     """Give messages their effect, in one transaction Bundle, and return their reports. Raises ContentError."""
     try:
         conversions = [convert(tokenize(raw), zone) for raw in raws]
     except HeaderError as error:
         raise ContentError(error.reason, error.location) from error
     drafts = _drafts(conversions)
-    found = await _find(drafts, context)
+    found = await _find_and_hold(drafts, context)
     entries = _entries(drafts, found)
     if entries:
-        # The server puts addresses into the Bundle it is given: what is checked afterwards are the requests alone.
-        response = await context.write({"resourceType": "Bundle", "type": "transaction", "entry": entries})
-        _check(entries, response)
+        await context.write({"resourceType": "Bundle", "type": "transaction", "entry": entries})
     return [c.report for c in conversions]

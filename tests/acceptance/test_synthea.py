@@ -125,7 +125,7 @@ SEARCHES: list[tuple[str, str, Predicate]] = [
     (
         "Observation",
         f"code={LOINC}|8302-2&value-quantity=gt170",
-        lambda r: has_code(r["code"], "8302-2", LOINC) and (quantity(r) or 0) > Decimal("170.5"),
+        lambda r: has_code(r["code"], "8302-2", LOINC) and (quantity(r) or 0) > 170,
     ),
     (
         "Observation",

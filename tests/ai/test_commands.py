@@ -23,13 +23,15 @@ def practice(tmp_path: Path) -> Path:
     resources = make_practice(patients=80, visits=1200)
     appointments = [r for r in resources if r["resourceType"] == "Appointment"]
     bundle = {"resourceType": "Bundle", "entry": [{"resource": r} for r in resources if r["resourceType"] == "Patient"]}
-    (tmp_path / "appointments.ndjson").write_text("\n".join(json.dumps(a) for a in appointments))
-    (tmp_path / "patients.json").write_text(json.dumps(bundle))
-    return tmp_path
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "appointments.ndjson").write_text("\n".join(json.dumps(a) for a in appointments))
+    (folder / "patients.json").write_text(json.dumps(bundle))
+    return folder
 
 
 def test_training_writes_a_model_that_loads_and_evaluation_prints_intervals(practice: Path) -> None:
-    out = practice / "models" / "no-show.json"
+    out = practice.parent / "models" / "no-show.json"
     trained = RUN.invoke(app, ["train", "no-show", "--data", str(practice), "--out", str(out), "--source", "a test"])
     assert trained.exit_code == 0, trained.output
     assert load(out.parent).training["outcomes"] == 1200

@@ -9,8 +9,8 @@ import pytest
 
 from fhir_server.errors import Conflict
 from fhir_server.jobs.inbox import MAX_ATTEMPTS
-from fhir_server.operations.contract import Context, Resource
-from fhir_server.operations.feed import ContentError
+from fhir_server.operations.contract import Resource
+from fhir_server.operations.feed import ContentError, FeedContext
 from fhir_server.store import inbox
 from mappers.hl7v2.mllp import Listener
 from mappers.hl7v2.reconcile import apply
@@ -37,7 +37,7 @@ class Recorder:
         self.seen: list[str] = []
         self.batches: list[int] = []
 
-    async def __call__(self, raws: Sequence[bytes], context: Context) -> list[Resource]:
+    async def __call__(self, raws: Sequence[bytes], context: FeedContext) -> list[Resource]:
         """Note the messages."""
         del context
         ids = [raw.split(b"|")[9].decode() for raw in raws]
@@ -189,7 +189,7 @@ def test_effect_and_status_commit_together(dsn: str) -> None:
     async def story(feed: Feed) -> None:
         await feed.take(oru("1"))
 
-        async def half(raws: Sequence[bytes], context: Context) -> list[Resource]:
+        async def half(raws: Sequence[bytes], context: FeedContext) -> list[Resource]:
             await apply(raws, context)
             raise RuntimeError("the process dies here")
 

@@ -32,7 +32,11 @@ class MessageTypes:
 
 @dataclass(frozen=True, slots=True)
 class FieldCheck:
-    """A check of one field: ``required``, ``identified`` (a first component), ``required-with`` field ``other``, ``timestamp`` or ``table`` (``codes``)."""
+    """A check of one field before a message is acknowledged.
+
+    ``check`` is ``required``, ``identified`` (a first component), ``required-with`` field ``other``, ``timestamp`` or
+    ``table`` (``codes``).
+    """
 
     field: int
     name: str

@@ -16,6 +16,8 @@ from tests.mappers.hl7v2.messages import OBR, PID, adt, corpus, header, message,
 
 Json = dict[str, Any]
 HOSP = "urn:oid:2.16.840.1.113883.19.5"
+KILOGRAM = {"unit": "kilogram", "system": "http://unitsofmeasure.org", "code": "kg"}
+DETECTED = {"system": "http://snomed.info/sct", "code": "260373001", "display": "Detected"}
 
 
 def of_type(conversion: Conversion, resource_type: str) -> list[Json]:
@@ -144,7 +146,7 @@ def test_requests_find_resources_by_identifier() -> None:
     ("obx", "element", "value"),
     [
         ("NM|a||12|kg", "valueQuantity", {"value": 12, "unit": "kg"}),
-        ("NM|a||<0.50|kg^kilogram^UCUM", "valueQuantity", {"value": Decimal("0.50"), "comparator": "<", "unit": "kilogram", "system": "http://unitsofmeasure.org", "code": "kg"}),
+        ("NM|a||<0.50|kg^kilogram^UCUM", "valueQuantity", {**KILOGRAM, "value": Decimal("0.50"), "comparator": "<"}),
         ("NM|a||NEG", "valueString", "NEG"),
         ("SN|a||>^90", "valueQuantity", {"value": 90, "comparator": ">"}),
         ("SN|a||^10^-^20|s", "valueRange", {"low": {"value": 10, "unit": "s"}, "high": {"value": 20, "unit": "s"}}),
@@ -153,7 +155,7 @@ def test_requests_find_resources_by_identifier() -> None:
         ("ST|a||A\\T\\B", "valueString", "A&B"),
         ("FT|a||one\\.br\\two", "valueString", "one\ntwo"),
         ("TX|a||one~two", "valueString", "one\ntwo"),
-        ("CWE|a||260373001^Detected^SCT", "valueCodeableConcept", {"coding": [{"system": "http://snomed.info/sct", "code": "260373001", "display": "Detected"}]}),
+        ("CWE|a||260373001^Detected^SCT", "valueCodeableConcept", {"coding": [DETECTED]}),
         ("CE|a||^only text", "valueCodeableConcept", {"text": "only text"}),
         ("DT|a||20200229", "valueDateTime", "2020-02-29"),
         ("DT|a||202002", "valueDateTime", "2020-02"),

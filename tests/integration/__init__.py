@@ -1,0 +1,1 @@
+"""HTTP tests against a real server on a real PostgreSQL."""

@@ -1,0 +1,1 @@
+"""HTTP-aware code, without a server."""
