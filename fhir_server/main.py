@@ -45,7 +45,7 @@ async def open_server(settings: Settings, dsn: str) -> AsyncIterator[Server]:
         yield Server(
             database=database,
             cursor_key=cursor_key,
-            operations=register(()),
+            operations=register(ai.operations()),
             started=instant(),
             auth=settings.auth,
         )

@@ -74,12 +74,12 @@ def _tokenize(vocab: Vocab, text: str) -> Doc:
     return Doc(vocab, words=words, spaces=spaces, sent_starts=_sentence_starts(words))
 
 
-def _sentence_starts(words: Sequence[str]) -> list[bool]:
+def _sentence_starts(words: Sequence[str]) -> list[bool | int | None]:
     """Begin a sentence after a stop, or after a line end when the next line begins like one.
 
     Without any stop a text would be one sentence, and the work per sentence grows with its square: so there is a longest.
     """
-    starts = [True] * len(words)
+    starts: list[bool | int | None] = [True] * len(words)
     length = 0
     for position in range(1, len(words)):
         before = words[position - 1]

@@ -101,7 +101,7 @@ def read_terms() -> list[Term]:
 
 def compile_data(pairs: Path, parents: Path) -> None:
     """Write ``codes.tsv.gz`` and ``terms.tsv.gz`` from the package and the ontology's files."""
-    import simple_icd_10_cm as icd  # type: ignore[import-untyped]  # noqa: PLC0415 - 190 MB, for the build only
+    import simple_icd_10_cm as icd  # noqa: PLC0415 - 190 MB, for the build only
 
     nodes = [code for code in icd.get_all_codes() if not icd.is_chapter_or_block(code) or icd.is_category(code)]
     nodes = list(dict.fromkeys(nodes))

@@ -110,7 +110,7 @@ def _given(codes: Sequence[frozenset[str]]) -> dict[str, int]:
 
 
 def _fit(facts: np.ndarray, gold: np.ndarray) -> tuple[float, tuple[float, ...]]:
-    from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]  # noqa: PLC0415
+    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
 
     scale = facts.std(axis=0)
     scale[scale == 0] = 1.0

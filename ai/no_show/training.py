@@ -87,7 +87,7 @@ def usable_bookings(bookings: Sequence[Booking]) -> list[Booking]:
 
 
 def _fit(rows: Rows, y: Vector) -> tuple[float, tuple[Effect, ...]]:
-    from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]  # noqa: PLC0415 - training only
+    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415 - training only
 
     shapes = [_shape(feature, [row[feature.code] for row in rows]) for feature in FEATURES]
     blocks = [_basis(shape, [row[shape.code] for row in rows]) for shape in shapes]

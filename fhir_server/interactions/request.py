@@ -161,6 +161,8 @@ def parse_target(method: str, path: str, query: Sequence[tuple[str, str]] = ()) 
             return Target("transaction")
         case "GET", ["metadata"]:
             return Target("capabilities", query=query)
+        case _, ["metadata"]:
+            raise NotSupported(f"{method} is not supported on /metadata.")
         case "GET" | "POST", [operation] if operation.startswith("$"):
             return Target("operation", operation=operation[1:], query=query, safe=safe)
         case "GET" | "POST", [name, operation] if operation.startswith("$"):

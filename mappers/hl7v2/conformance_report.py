@@ -1,7 +1,8 @@
 """How a message departs from the standard's own structure, for people who set up a feed. Not on the path of a message.
 
-hl7apy's structure tables (HL7 v2.1 to 2.8.2, https://crs4.github.io/hl7apy/) give segments and
-fields with their cardinality. They are applied to our tokens, since hl7apy's parser drops what stands outside the structure. Nothing found here refuses a message.
+hl7apy's structure tables (HL7 v2.1 to 2.8.2, https://crs4.github.io/hl7apy/) give segments and fields with their
+cardinality. They are applied to our tokens, since hl7apy's parser drops what stands outside the structure. Nothing found
+here refuses a message.
 """
 
 from __future__ import annotations

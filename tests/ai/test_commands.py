@@ -43,15 +43,15 @@ def test_training_writes_a_model_that_loads_and_evaluation_prints_intervals(prac
         assert word in evaluated.output
 
 
-def test_training_reads_a_servers_own_appointments() -> None:
+def test_training_reads_a_servers_own_appointments(tmp_path: Path) -> None:
     @asynccontextmanager
     async def open_context():  # noqa: ANN202
         yield MemoryContext(make_practice(patients=80, visits=1200))
 
-    with RUN.isolated_filesystem():
-        trained = RUN.invoke(app, ["train", "no-show"], obj=open_context)
-        assert trained.exit_code == 0, trained.output
-        assert json.loads(Path("no-show.json").read_text())["training"]["outcomes"] == 1200
+    out = tmp_path / "no-show.json"
+    trained = RUN.invoke(app, ["train", "no-show", "--out", str(out)], obj=open_context)
+    assert trained.exit_code == 0, trained.output
+    assert json.loads(out.read_text())["training"]["outcomes"] == 1200
 
 
 @pytest.mark.parametrize(
