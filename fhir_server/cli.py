@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version as distribution_version
 from pathlib import Path
@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
+from ai.cli import app as ai_app
 from fhir_server.auth.caller import DEFAULT_TENANT
 from fhir_server.errors import FhirError
 from fhir_server.instance import default_processes, opened
@@ -24,6 +25,7 @@ from fhir_server.store.embedded import BackupError, EmbeddedPostgresError
 from fhir_server.store.migrate import SchemaMismatch
 
 if TYPE_CHECKING:
+    from fhir_server.interactions.operation import OperationContext
     from fhir_server.jobs.load import Progress, Summary
     from fhir_server.store.database import Session
 
@@ -38,6 +40,7 @@ db = typer.Typer(no_args_is_help=True, help="Back up, restore and check the data
 token = typer.Typer(no_args_is_help=True, help="Access tokens for clients.")
 app.add_typer(db, name="db")
 app.add_typer(token, name="token")
+app.add_typer(ai_app, name="ai")
 console = Console()
 
 DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Where the embedded database lives.")]
@@ -78,13 +81,29 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
+@asynccontextmanager
+async def _own_data() -> AsyncIterator[OperationContext]:
+    """Open this installation's data to the AI commands."""
+    from fhir_server.auth.caller import Caller, Grant  # noqa: PLC0415
+    from fhir_server.interactions.context import Context, instant  # noqa: PLC0415
+    from fhir_server.interactions.operation import OperationContext  # noqa: PLC0415
+    from fhir_server.main import open_server  # noqa: PLC0415
+
+    settings = read_settings()
+    with one_line_errors(), opened(settings) as dsn:
+        async with open_server(settings, dsn) as server:
+            caller = Caller("praxis ai", DEFAULT_TENANT, (Grant(),))
+            yield OperationContext(Context(server, caller, "", instant()))
+
+
 @app.callback()
 def _main(
-    version: Annotated[
+    context: typer.Context,
+    version: Annotated[  # noqa: ARG001 - its callback handles it
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    pass
+    context.obj = _own_data
 
 
 @app.command()

@@ -10,6 +10,7 @@ import gc
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+
 from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
 
@@ -45,7 +46,7 @@ async def open_server(settings: Settings, dsn: str) -> AsyncIterator[Server]:
         yield Server(
             database=database,
             cursor_key=cursor_key,
-            operations=register(ai.operations()),
+            operations=register(ai.operations(settings.models)),
             started=instant(),
             auth=settings.auth,
         )

@@ -38,6 +38,7 @@ class Settings(BaseSettings):
     workers: int = Field(default=1, ge=1, le=256)
     data_dir: Path = Field(default_factory=default_data_dir)
     database_url: str | None = Field(default=None, validation_alias="DATABASE_URL")
+    models: Path | None = Field(default=None, description="A folder with this site's own trained models")
     auth: bool = True
     mllp_host: str = "127.0.0.1"
     mllp_port: int = Field(default=2575, ge=0, le=65535, description="0 turns the HL7 v2 listener off")
@@ -46,7 +47,9 @@ class Settings(BaseSettings):
     statement_timeout: float = Field(default=30, gt=0, description="Seconds a database statement may take")
     pool_timeout: float = Field(default=10, gt=0, description="Seconds a request may wait for a connection")
     idle_timeout: float = Field(default=60, gt=0, description="Seconds a transaction may be idle")
-    connections: int = Field(default=12, ge=1, description="Database connections of one worker, for searches and for all else each")
+    connections: int = Field(
+        default=12, ge=1, description="Database connections of one worker, for searches and for all else each"
+    )
 
     @field_validator("base_url")
     @classmethod

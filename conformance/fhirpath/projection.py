@@ -32,7 +32,7 @@ Test: TypeAlias = Callable[[Any, dict[str, Any]], bool]
 _TEXT_TYPES = frozenset({"string", "code", "id", "uri", "url", "canonical", "oid", "uuid", "markdown"})
 
 
-class NotStatic(Exception):  # noqa: N818 (a signal to the compiler, not an error)
+class NotStatic(Exception):
     """The expression needs the general engine."""
 
 

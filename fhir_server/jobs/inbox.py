@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 BATCH = 32
 MAX_ATTEMPTS = 10
 POLL_SECONDS = 0.5
-_TRANSIENT_STATUSES = (409, 429, 503, 504)
+_TRANSIENT_STATUSES = (409, 412, 429, 503, 504)  # 412: another client changed what was looked up
 _CLIENT_ERRORS = range(400, 500)
 
 

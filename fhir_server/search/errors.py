@@ -11,7 +11,7 @@ class InvalidSearch(InvalidResource):
     """A search that can't be carried out as asked (HTTP 400); ``issues`` name the parameter and the value."""
 
 
-class Unsupported(Exception):  # noqa: N818 - an error only where the client asks for strict handling
+class Unsupported(Exception):
     """A parameter, modifier or option that the server can't use; the message says which."""
 
 

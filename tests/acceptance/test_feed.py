@@ -125,9 +125,7 @@ def test_the_same_message_twice_changes_nothing(feed: RunningServer, sender: Sen
         assert database.execute("SELECT count(*) FROM message_inbox WHERE control_id = 'MSG-2'").fetchone() == (1,)
 
 
-def test_a_bad_message_is_refused_with_segment_and_field_and_kept(
-    feed: RunningServer, sender: Sender, dsn: str
-) -> None:
+def test_a_bad_message_is_refused_with_segment_and_field_and_kept(sender: Sender, dsn: str) -> None:
     """No patient: AE naming PID; the message is kept for replay."""
     message = b"\r".join(s for s in ORU.replace(b"MSG-1", b"MSG-3").split(b"\r") if not s.startswith(b"PID"))
     ack = sender.send(message)

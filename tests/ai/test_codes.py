@@ -79,7 +79,7 @@ def test_the_code_set_is_whole() -> None:
         ("W19", "W19.XXXA", True),
         ("S72.001", "S72.001A", True),
         ("I10", "I10", True),
-        ("O34", "O34", False),
+        ("A18", "A18", False),
     ],
 )
 def test_a_group_resolves_to_its_default_leaf_or_stays_a_flagged_parent(
@@ -259,8 +259,8 @@ def test_the_longest_text_of_one_piece_still_gets_an_answer(piece: str) -> None:
 
 
 def test_terms_are_learned_only_from_enough_notes_that_agree() -> None:
-    keys = [{"puffy ankle"}] * 10 + [{"edema"}] * 3 + [{"tall"}] * 40
-    given = [frozenset({"R60.9"})] * 13 + [frozenset({"I10"}), frozenset({"J45.909"})] * 20
+    keys = [{"puffy ankle"}] * 10 + [{"edema"}] * 3 + [{"tall"}] * 400
+    given = [frozenset({"R60.9"})] * 13 + [frozenset({"I10"}), frozenset({"J45.909"})] * 200
     learned = learn(keys, given, shipped_index())
     assert learned["puffy ankle"][0][0] == "R60.9"
     assert learned["edema"][0][0] == "R60.9"

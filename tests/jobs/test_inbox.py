@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from fhir_server.errors import Conflict
+from fhir_server.errors import Conflict, PreconditionFailed
 from fhir_server.jobs.inbox import MAX_ATTEMPTS
 from fhir_server.operations.contract import Resource
 from fhir_server.operations.feed import ContentError, FeedContext
@@ -173,10 +173,11 @@ def test_ignoring_frees_a_lane_and_replay_chooses(dsn: str) -> None:
     run(dsn, story)
 
 
-def test_a_passing_trouble_is_tried_again_and_quarantined_in_the_end(dsn: str) -> None:
+@pytest.mark.parametrize("error", [Conflict("busy"), PreconditionFailed("changed"), RuntimeError("defect")])
+def test_a_passing_trouble_is_tried_again_and_quarantined_in_the_end(dsn: str, error: Exception) -> None:
     async def story(feed: Feed) -> None:
         await feed.take(oru("1"))
-        effect = Recorder("1", error=Conflict("busy"))
+        effect = Recorder("1", error=error)
         for _ in range(MAX_ATTEMPTS):
             assert await feed.rows() == ["received"]
             await feed.lanes(effect).process()

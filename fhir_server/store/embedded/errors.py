@@ -8,11 +8,11 @@ class EmbeddedPostgresError(Exception):
     """The embedded database cannot be used; `str()` is one line for the operator."""
 
 
-class PostgresNotInstalled(EmbeddedPostgresError):  # noqa: N818
+class PostgresNotInstalled(EmbeddedPostgresError):
     """No usable PostgreSQL binaries were found."""
 
 
-class DataDirectoryInUse(EmbeddedPostgresError):  # noqa: N818
+class DataDirectoryInUse(EmbeddedPostgresError):
     """Another running server holds the data directory; `pid` is its process id, None when it could not be read."""
 
     def __init__(self, message: str, pid: int | None) -> None:
@@ -20,13 +20,13 @@ class DataDirectoryInUse(EmbeddedPostgresError):  # noqa: N818
         self.pid = pid
 
 
-class DataDirectoryVersionMismatch(EmbeddedPostgresError):  # noqa: N818
+class DataDirectoryVersionMismatch(EmbeddedPostgresError):
     """The data directory was written by another major version of PostgreSQL."""
 
 
-class DataDirectoryUnusable(EmbeddedPostgresError):  # noqa: N818
+class DataDirectoryUnusable(EmbeddedPostgresError):
     """The data directory has the wrong owner, permissions or content."""
 
 
-class PostgresStartFailed(EmbeddedPostgresError):  # noqa: N818
+class PostgresStartFailed(EmbeddedPostgresError):
     """PostgreSQL ended, or was told to stop, before it accepted connections."""

@@ -1,6 +1,6 @@
 """What FHIRPath means: three-valued logic, partial dates, units, navigation with types, variables, hooks, errors."""
 
-# ruff: noqa: D103 (the name of a test says what it tests)
+
 
 from __future__ import annotations
 

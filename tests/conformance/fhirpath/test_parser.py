@@ -1,6 +1,6 @@
 """The grammar of FHIRPath: precedence, literals, what is refused and where, and that nothing else is ever raised."""
 
-# ruff: noqa: D103 (the name of a test says what it tests)
+
 
 from decimal import Decimal
 

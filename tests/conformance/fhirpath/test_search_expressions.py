@@ -1,6 +1,6 @@
 """The expressions of R4's search parameters: results checked by hand, and all of them over all official examples."""
 
-# ruff: noqa: D103 (the name of a test says what it tests)
+
 
 from __future__ import annotations
 

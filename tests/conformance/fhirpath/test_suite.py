@@ -1,6 +1,6 @@
 """The FHIRPath suite: every case passes or is listed with its reason, so a regression and a surprise both fail."""
 
-# ruff: noqa: D103 (the name of a test says what it tests)
+
 
 import re
 
