@@ -56,7 +56,6 @@ def _resource(
 
 def capability_statement(
     *,
-    base_url: str,
     software_version: str,
     search_parameters: Mapping[str, Sequence[SearchParameter]],
     operations: Sequence[Mapping[str, Any]],
@@ -66,7 +65,7 @@ def capability_statement(
     """Return the CapabilityStatement resource.
 
     ``search_parameters`` maps each resource type to the ones that work on it; ``operations`` are OperationDefinitions,
-    each with its ``url``.
+    each with its ``url``. What is left to add is ``implementation.url``.
     """
     reverse: dict[str, list[str]] = {name: [] for name in resource_types()}
     for source, parameters in search_parameters.items():
@@ -98,7 +97,7 @@ def capability_statement(
         "date": date,
         "kind": "instance",
         "software": {"name": "Praxis", "version": software_version},
-        "implementation": {"description": "Praxis FHIR server", "url": base_url},
+        "implementation": {"description": "Praxis FHIR server"},
         "fhirVersion": FHIR_VERSION,
         "format": ["application/fhir+json", "json"],
         "rest": [rest],

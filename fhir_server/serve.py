@@ -1,20 +1,18 @@
 """``praxis serve``: the parent of the database, the HTTP workers and the feed. It serves nothing itself.
 
-Workers start before the database is up and learn its address on standard input. One that dies is started again, with a growing
+Workers start before the database is up and learn its address through a pipe. One that dies is started again, with a growing
 pause; on SIGTERM or Ctrl-C the workers finish what they are at, then the database stops.
 """
 
 from __future__ import annotations
 
 import logging
-import os
+import multiprocessing
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
 from types import FrameType
 
 from fhir_server.instance import opened
@@ -43,102 +41,95 @@ def listen(host: str, port: int) -> socket.socket:
         listener.close()
         raise PortInUse(f"can't listen on {host}:{port} ({error.strerror}); choose another port") from error
     listener.listen(2048)
-    listener.set_inheritable(True)
     return listener
 
 
-@dataclass(slots=True)
-class Worker:
-    """A child process and how to start it again."""
+# Workers are forked from a process that has imported everything and does nothing else, so they start at once and share memory.
+PROCESSES = multiprocessing.get_context("forkserver")
 
-    name: str
-    arguments: list[str]
-    descriptors: tuple[int, ...]
-    environment: dict[str, str]
-    address: str | None = None
-    process: subprocess.Popen[bytes] | None = None
-    started: float = 0.0
-    pause: float = 0.1
-    due: float = field(default=0.0)
+
+class Worker:
+    """A worker process and how to start it again."""
+
+    def __init__(self, kind: str, settings: Settings, listener: socket.socket | None) -> None:
+        self.kind = kind
+        self._settings = settings
+        self._listener = listener
+        self._address: str | None = None
+        self._process: multiprocessing.process.BaseProcess | None = None
+        self._pipe: Connection | None = None
+        self._started = 0.0
+        self._pause = 0.1
+        self._due = 0.0
 
     def start(self) -> None:
         """Start the process; it waits for the database's address unless that is known."""
-        self.process = subprocess.Popen(  # noqa: S603 - our own module
-            [sys.executable, "-m", "fhir_server.worker", *self.arguments],
-            stdin=subprocess.PIPE,
-            pass_fds=self.descriptors,
-            env=self.environment,
-        )
-        self.started = time.monotonic()
-        if self.address is not None:
-            self.tell(self.address)
+        # The parent keeps its end of the pipe open for as long as it lives.
+        self._pipe, theirs = PROCESSES.Pipe()
+        arguments = (self.kind, self._settings, theirs, self._listener)
+        self._process = PROCESSES.Process(target=run_worker, args=arguments, name=self.kind)
+        self._process.start()
+        theirs.close()
+        self._started = time.monotonic()
+        if self._address is not None:
+            self.tell(self._address)
 
     def tell(self, address: str) -> None:
         """Tell the process where the database is."""
-        self.address = address
-        if self.process is not None and self.process.stdin is not None:
+        self._address = address
+        if self._pipe is not None:
             try:
-                self.process.stdin.write(address.encode() + b"\n")
-                self.process.stdin.flush()
-            except BrokenPipeError:
-                log.warning("%s ended before it was told its database", self.name)
+                self._pipe.send(address)
+            except OSError:
+                log.warning("%s ended before it was told its database", self.kind)
 
     def revive(self) -> None:
         """Start the process again when it has died and its pause is over."""
         now = time.monotonic()
-        if self.process is not None and self.process.poll() is not None:
-            self.pause = 0.1 if now - self.started > STABLE_SECONDS else min(self.pause * 2, LONGEST_PAUSE)
-            log.error(
-                "%s ended with status %s; starting it again in %.1f s", self.name, self.process.returncode, self.pause
-            )
-            self.process, self.due = None, now + self.pause
-        if self.process is None and now >= self.due:
+        if self._process is not None and not self._process.is_alive():
+            self._pause = 0.1 if now - self._started > STABLE_SECONDS else min(self._pause * 2, LONGEST_PAUSE)
+            code = self._process.exitcode
+            log.error("%s ended with status %s; starting it again in %.1f s", self.kind, code, self._pause)
+            self._process, self._due = None, now + self._pause
+        if self._process is None and now >= self._due:
             self.start()
 
     def stop(self) -> None:
         """Ask the process to finish."""
-        if self.process is not None and self.process.poll() is None:
-            self.process.terminate()
+        if self._process is not None and self._process.is_alive():
+            self._process.terminate()
 
     def wait(self, until: float) -> None:
         """Wait for the end of the process; kill it when that takes too long."""
-        if self.process is None:
+        if self._process is None:
             return
-        try:
-            self.process.wait(max(0.1, until - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            log.warning("%s did not stop in time", self.name)
-            self.process.kill()
-            self.process.wait()
+        self._process.join(max(0.1, until - time.monotonic()))
+        if self._process.is_alive():
+            log.warning("%s did not stop in time", self.kind)
+            self._process.kill()
+            self._process.join()
+
+
+def run_worker(kind: str, settings: Settings, parent: Connection, listener: socket.socket | None) -> None:
+    """Run a worker; imports its code only in the worker, so that the parent stays small."""
+    from fhir_server.worker import work  # noqa: PLC0415
+
+    work(kind, settings, parent, listener)
 
 
 class _Stop(Exception):
     """SIGTERM or SIGINT arrived."""
 
 
-def _environment(settings: Settings, port: int) -> dict[str, str]:
-    """Return the environment that gives a worker these settings."""
-    out = dict(os.environ)
-    for name, value in settings.model_dump(exclude={"database_url"}).items():
-        if value is None:
-            out.pop(f"PRAXIS_{name.upper()}", None)
-        else:
-            out[f"PRAXIS_{name.upper()}"] = str(value)
-    out["PRAXIS_PORT"] = str(port)
-    return out
-
-
 def serve(settings: Settings, on_ready: Callable[[int, str], None]) -> None:
     """Run the server until SIGTERM or SIGINT. ``on_ready`` gets the HTTP port and the DSN once requests are answered."""
     listener = listen(settings.host, settings.port)
     port = listener.getsockname()[1]
-    environment = _environment(settings, port)
-    workers = [
-        Worker(f"worker {n + 1}", ["http", str(listener.fileno())], (listener.fileno(),), environment)
-        for n in range(settings.workers)
-    ]
+    settings = settings.model_copy(update={"port": port})
+    PROCESSES.set_forkserver_preload(["fhir_server.preload"])
+    workers = [Worker("http", settings, listener) for _ in range(settings.workers)]
     if settings.mllp_port:
-        workers += [Worker(kind, [kind], (), environment) for kind in ("mllp", "inbox")]
+        workers += [Worker(kind, settings, None) for kind in ("mllp", "inbox")]
 
     def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - a signal handler's signature
         raise _Stop

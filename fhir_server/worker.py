@@ -1,7 +1,7 @@
-"""A worker process of ``praxis serve``: ``python -m fhir_server.worker http FD``, ``… mllp`` or ``… inbox``.
+"""What a worker process of ``praxis serve`` runs: an HTTP worker, the MLLP listener or the inbox.
 
-It reads its database's address from standard input, which the parent opens late: what is imported meanwhile costs no time. When
-standard input ends, the parent has died and the worker stops too, so that no worker outlives its database.
+It is told its database's address through a pipe, late: what is prepared meanwhile costs no time. When the pipe closes, the parent has
+died and the worker stops too, so that no worker outlives its database.
 """
 
 from __future__ import annotations
@@ -12,41 +12,43 @@ import signal
 import socket
 import sys
 import threading
+from collections.abc import Callable
+from multiprocessing.connection import Connection
 
 import uvicorn
 import uvloop
 
+from fhir_server import feed
 from fhir_server.main import Application
 from fhir_server.settings import Settings
 
 GRACE_SECONDS = 10
 
 
-def _stop_with_parent() -> None:
-    """Wait for the end of standard input, then stop this process as SIGTERM would."""
-    while os.read(0, 1):
-        pass
-    os.kill(os.getpid(), signal.SIGTERM)
+def _stop_with_parent(parent: Connection) -> None:
+    """Wait for the end of the pipe, then stop this process as SIGTERM would."""
+    try:
+        parent.recv()
+    except (EOFError, OSError):
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _read_address() -> str:
-    line = b""
-    while not line.endswith(b"\n"):
-        part = os.read(0, 1)
-        if not part:
-            sys.exit(0)  # the parent gave up before the database was there
-        line += part
-    threading.Thread(target=_stop_with_parent, name="stop-with-parent", daemon=True).start()
-    return line.decode().strip()
+def _await_address(parent: Connection) -> str:
+    try:
+        address = str(parent.recv())
+    except (EOFError, OSError):
+        sys.exit(0)  # the parent gave up before the database was there
+    threading.Thread(target=_stop_with_parent, args=(parent,), name="stop-with-parent", daemon=True).start()
+    return address
 
 
-def serve_http(settings: Settings, descriptor: int) -> None:
-    """Serve HTTP on a listening socket inherited from the parent."""
-    listener = socket.socket(fileno=descriptor)
+def _serve_http(settings: Settings, dsn: str, listener: socket.socket | None) -> None:
+    if listener is None:
+        raise ValueError("an HTTP worker needs the listening socket")
     config = uvicorn.Config(
-        Application(settings, _read_address()),
+        Application(settings, dsn),
         http="httptools",
-        loop="auto",
+        loop="uvloop",
         ws="none",
         interface="asgi3",
         lifespan="on",
@@ -61,25 +63,25 @@ def serve_http(settings: Settings, descriptor: int) -> None:
     uvicorn.Server(config).run(sockets=[listener])
 
 
-def serve_feed(settings: Settings, kind: str) -> None:
-    """Listen for HL7 v2 messages, or process the inbox."""
-    from fhir_server import feed  # noqa: PLC0415 - HTTP workers do not need it
-
-    run = feed.listen if kind == "mllp" else feed.process_inbox
-    uvloop.run(run(settings, _read_address()))
+def _listen_mllp(settings: Settings, dsn: str, _: socket.socket | None) -> None:
+    uvloop.run(feed.listen(settings, dsn))
 
 
-def main(arguments: list[str]) -> None:
-    """Run one worker."""
+def _process_inbox(settings: Settings, dsn: str, _: socket.socket | None) -> None:
+    uvloop.run(feed.process_inbox(settings, dsn))
+
+
+KINDS: dict[str, Callable[[Settings, str, socket.socket | None], None]] = {
+    "http": _serve_http,
+    "mllp": _listen_mllp,
+    "inbox": _process_inbox,
+}
+
+
+def work(kind: str, settings: Settings, parent: Connection, listener: socket.socket | None) -> None:
+    """Run one worker until SIGTERM."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     # Ctrl-C reaches the whole group; the parent decides when its workers stop.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    settings = Settings()
-    if arguments[0] == "http":
-        serve_http(settings, int(arguments[1]))
-    else:
-        serve_feed(settings, arguments[0])
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    KINDS[kind](settings, _await_address(parent), listener)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from importlib.metadata import version
+from typing import Any
 
 from conformance.capability import capability_statement
 from conformance.decode import encode
@@ -15,20 +16,24 @@ from fhir_server.interactions.request import Answer
 from fhir_server.search.registry import described_parameters
 
 
-@lru_cache(maxsize=8)
-def _statement(server: Server, base_url: str) -> bytes:
-    return encode(
-        capability_statement(
-            base_url=base_url,
-            software_version=version("praxis-fhir"),
-            search_parameters=described_parameters(),
-            operations=[o.definition for o in server.operations.values()],
-            auth=server.auth,
-            date=format_instant(server.started),
-        )
+@lru_cache(maxsize=4)
+def _statement(server: Server) -> dict[str, Any]:
+    return capability_statement(
+        software_version=version("praxis-fhir"),
+        search_parameters=described_parameters(),
+        operations=[o.definition for o in server.operations.values()],
+        auth=server.auth,
+        date=format_instant(server.started),
     )
+
+
+@lru_cache(maxsize=8)
+def _at(server: Server, base_url: str) -> bytes:
+    """Return the statement as seen at a URL. Anybody may ask under any host name, so this part must be quick."""
+    statement = _statement(server)
+    return encode({**statement, "implementation": {**statement["implementation"], "url": base_url}})
 
 
 def run(context: Context) -> Answer:
     """Return the CapabilityStatement."""
-    return Answer(200, _statement(context.server, context.base_url))
+    return Answer(200, _at(context.server, context.base_url))

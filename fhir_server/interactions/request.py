@@ -161,8 +161,8 @@ def parse_target(method: str, path: str, query: Sequence[tuple[str, str]] = ()) 
             return Target("transaction")
         case "GET", ["metadata"]:
             return Target("capabilities", query=query)
-        case _, ["metadata"]:
-            raise NotSupported(f"{method} is not supported on /metadata.")
+        case _, ["metadata" | "_history" | "_search" as segment]:
+            raise NotSupported(f"{method} is not supported on /{segment}.")
         case "GET" | "POST", [operation] if operation.startswith("$"):
             return Target("operation", operation=operation[1:], query=query, safe=safe)
         case "GET" | "POST", [name, operation] if operation.startswith("$"):
@@ -198,7 +198,7 @@ def parse_target(method: str, path: str, query: Sequence[tuple[str, str]] = ()) 
                 raise NotFound(f"'{version[:64]}' is not a version of this server.")
             return Target("vread", _check_type(name), check_id(id_), int(version), query=query)
         case _, [] | [_] | [_, _] | [_, _, "_history"] | [_, _, "_history", _]:
-            if segments and segments[0] not in ("metadata", "_history") and not segments[0].startswith("$"):
+            if segments and not segments[0].startswith("$"):
                 _check_type(segments[0])
             raise NotSupported(f"{method} is not supported on /{'/'.join(segments)[:120]}.")
     raise NotFound(f"There is nothing at /{'/'.join(segments)[:120]}.")

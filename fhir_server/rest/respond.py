@@ -67,7 +67,7 @@ def respond_error(error: FhirError, allow: Sequence[str] = ()) -> Response:
         # RFC 6750: the error is named when a token was sent, and not when none was.
         known = any(issue.code == "unknown" for issue in error.issues)
         headers.append((b"www-authenticate", CHALLENGE + b', error="invalid_token"' if known else CHALLENGE))
-    if allow:
+    if error.status == 405:  # noqa: PLR2004 - RFC 9110 asks for it even where no method works
         headers.append((b"allow", ", ".join(allow).encode()))
     return Response(error.status, headers, encode(outcome(error.issues)))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from conformance.issues import Issue
+from fhir_server.search.bind_chain import bind_chain
 from fhir_server.search.bound import BoundQuery
 from fhir_server.search.condition import AllOf, Condition
 from fhir_server.search.controls import CONTROLS, INDECISIVE, Controls
@@ -39,7 +40,8 @@ def bind(
             if len(criterion.path) == 1 and criterion.last.name in CONTROLS:
                 controls.apply(criterion)
             else:
-                conditions.append(bind_criterion(resource_type, criterion, tenant, parameters))
+                bind_one = bind_criterion if len(criterion.path) == 1 else bind_chain
+                conditions.append(bind_one(resource_type, criterion, tenant, parameters))
             used.append(criterion)
         except Unsupported as reason:
             issues.append(Issue("error" if strict else "warning", "not-supported", str(reason)))

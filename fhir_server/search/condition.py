@@ -2,7 +2,7 @@
 
 A condition's ``shape`` is all that its SQL text depends on; its ``values`` are the parameters, in the order in which
 ``clause`` takes them. So the SQL of a shape is made once and serves every query of that shape. Chained parameters
-(``subject.name``) and ``_has`` fit in as further conditions that hold conditions on another type's table.
+(``subject.name``) are conditions that hold conditions on another type's table; ``_has`` would fit in likewise.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from psycopg.types.numeric import Int8
-from sqlalchemy import BigInteger, BindParameter, ColumnElement, FromClause, and_, bindparam, false, not_, or_, true
+from sqlalchemy import BigInteger, BindParameter, ColumnElement, FromClause, and_, bindparam, false, literal_column, not_, or_, true
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import TypeEngine
 
 from fhir_server.store.entries import IndexEntries
+from fhir_server.store.tables import type_ids
 
 INT8 = BigInteger()
 INT8S: ARRAY[int] = ARRAY(BigInteger)
@@ -169,6 +170,31 @@ class HasTokens:
         """See Condition."""
         carried = candidate.entries.tokens
         return (all if self.every else any)(token in carried for token in self.tokens)
+
+
+def current(resource_type: str, condition: Condition, scope: Scope) -> ColumnElement[bool]:
+    """Return the clause for the tenant's resources of a type, not deleted, that fulfil a condition.
+
+    The type, although the partition holds no other, lets the ordered indexes be used.
+    """
+    columns = scope.table.c
+    return and_(
+        columns.tenant == scope.tenant,
+        columns.type == literal_column(str(type_ids()[resource_type])),
+        columns.content.is_not(None),
+        condition.clause(scope),
+    )
+
+
+def parts(condition: Condition) -> Iterator[Condition]:
+    """Yield what must hold together: the parts of nested conjunctions, and of alternatives that are none."""
+    if isinstance(condition, AllOf):
+        for part in condition.conditions:
+            yield from parts(part)
+    elif isinstance(condition, AnyOf) and len(condition.conditions) == 1:
+        yield from parts(condition.conditions[0])
+    else:
+        yield condition
 
 
 def any_of(conditions: Sequence[Condition]) -> Condition:

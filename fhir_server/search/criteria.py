@@ -15,9 +15,12 @@ from fhir_server.search.slot import slot
 
 
 def bind_criterion(resource_type: str, criterion: Criterion, tenant: int, parameters: SearchParameters) -> Condition:
-    """Return the condition. Raises InvalidSearch for a bad value, Unsupported for what the server can't use."""
+    """Return the condition of one parameter of the type itself.
+
+    Raises InvalidSearch for a bad value, Unsupported for what the server can't use and for chains.
+    """
     if len(criterion.path) > 1:
-        raise Unsupported(f"Chained parameters such as '{criterion.name}' are not supported yet.")
+        raise Unsupported(f"A chained parameter such as '{criterion.name}' can't be used here.")
     parameter = parameters.of(resource_type).get(criterion.last.name)
     if parameter is None:
         raise Unsupported(f"{resource_type} has no search parameter '{criterion.last.name}'.")
@@ -34,7 +37,10 @@ def bind_criterion(resource_type: str, criterion: Criterion, tenant: int, parame
 def bind_all(
     resource_type: str, pairs: Sequence[tuple[str, str]], tenant: int, parameters: SearchParameters
 ) -> AllOf | None:
-    """Return the conjunction of criteria that must not lose any of its parts; None when one of them can't be used."""
+    """Return the conjunction of criteria that must not lose any of its parts; None when one of them can't be used.
+
+    Chains are among those: the condition must mean the same on a resource in memory, which holds no other resources.
+    """
     try:
         conditions = [bind_criterion(resource_type, c, tenant, parameters) for c in parse(pairs)]
     except (Unsupported, InvalidSearch):

@@ -29,14 +29,14 @@ def _criterion(name: str, value: str) -> Criterion:
 
 
 def _steps(name: str) -> Iterator[Forward | Reverse]:
-    while found := _HAS.fullmatch(name):
-        yield Reverse(found[1], found[2])
-        name = found[3]
-    head, dot, rest = name.partition(".")
-    code, colon, modifier = head.partition(":")
-    yield Forward(code, modifier if colon else None)
-    if dot:
-        yield from _steps(rest)
+    dot = "."
+    while dot:
+        while found := _HAS.fullmatch(name):
+            yield Reverse(found[1], found[2])
+            name = found[3]
+        head, dot, name = name.partition(".")
+        code, colon, modifier = head.partition(":")
+        yield Forward(code, modifier if colon else None)
 
 
 def split(text: str, separator: str) -> list[str]:

@@ -12,7 +12,8 @@ from typing import NewType
 from fhir_server.auth.caller import Caller, Grant, Interaction
 from fhir_server.errors import Forbidden
 from fhir_server.search.bound import BoundQuery
-from fhir_server.search.condition import AllOf, AnyOf, Condition, HasTokens
+from fhir_server.search.chain import Chain, Target
+from fhir_server.search.condition import AllOf, AnyOf, Condition, HasTokens, Not, parts
 from fhir_server.search.criteria import bind_all
 from fhir_server.search.registry import SearchParameters
 
@@ -22,23 +23,53 @@ Rewrite = Callable[[BoundQuery, Caller, SearchParameters], BoundQuery]
 
 
 def rewrite(query: BoundQuery, caller: Caller, parameters: SearchParameters) -> Rewritten:
-    """Return the query after all rewrites. Raises Forbidden when the caller may not search the type."""
+    """Return the query after all rewrites. Raises Forbidden when the caller may not search a type that it needs."""
     for step in REWRITES:
         query = step(query, caller, parameters)
     return Rewritten(query)
 
 
 def authorize(query: BoundQuery, caller: Caller, parameters: SearchParameters) -> BoundQuery:
-    """Limit a query to the caller's tenant and to what one of its grants for ``search`` covers."""
+    """Limit a query to the caller's tenant and to what one of its grants for ``search`` covers, at every step of chains."""
     allowed = permitted(caller, "search", query.resource_type, parameters)
     if allowed is None or query.tenant != caller.tenant:
         raise Forbidden(f"{caller.subject} may not search {query.resource_type}.")
-    return replace(query, where=AllOf((query.where, allowed)))
+    return replace(query, where=AllOf((_authorize_chains(query.where, caller, parameters), allowed)))
+
+
+def _authorize_chains(condition: Condition, caller: Caller, parameters: SearchParameters) -> Condition:
+    """Limit all that chains lead to to what the caller may search: who finds by a value learns of it.
+
+    Of several types that a reference may point to, those that the caller may not search at all drop out; Forbidden
+    is raised when none remains.
+    """
+    match condition:
+        case Chain():
+            targets = tuple(_authorized(condition.targets, caller, parameters))
+            if not targets:
+                types = ", ".join(target.resource_type for target in condition.targets)
+                raise Forbidden(f"{caller.subject} may not search {types}, as the chained parameter asks.")
+            return replace(condition, targets=targets)
+        case AllOf() | AnyOf():
+            inner = tuple(_authorize_chains(part, caller, parameters) for part in condition.conditions)
+            return replace(condition, conditions=inner)
+        case Not():
+            return Not(_authorize_chains(condition.condition, caller, parameters))
+        case _:
+            return condition
+
+
+def _authorized(targets: Iterable[Target], caller: Caller, parameters: SearchParameters) -> Iterator[Target]:
+    for target in targets:
+        allowed = permitted(caller, "search", target.resource_type, parameters)
+        if allowed is not None:
+            wanted = _authorize_chains(target.wanted, caller, parameters)
+            yield Target(target.resource_type, wanted, allowed)
 
 
 def merge_tokens(query: BoundQuery, _: Caller, __: SearchParameters) -> BoundQuery:
     """Make one containment test of all tokens that must be there, which is what the GIN index answers best."""
-    conditions = list(_flatten(query.where))
+    conditions = list(parts(query.where))
     required = [c for c in conditions if isinstance(c, HasTokens) and c.every]
     if len(required) > 1:
         tokens = tuple(dict.fromkeys(token for c in required for token in c.tokens))
@@ -67,14 +98,3 @@ def _covered(
         condition = bind_all(resource_type, grant.criteria, tenant, parameters)
         if condition is not None:  # a criterion that the type can't be held to covers nothing
             yield condition
-
-
-def _flatten(condition: Condition) -> Iterator[Condition]:
-    """Yield the parts of nested conjunctions, and of alternatives that are none."""
-    if isinstance(condition, AllOf):
-        for part in condition.conditions:
-            yield from _flatten(part)
-    elif isinstance(condition, AnyOf) and len(condition.conditions) == 1:
-        yield from _flatten(condition.conditions[0])
-    else:
-        yield condition

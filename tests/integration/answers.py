@@ -61,7 +61,9 @@ def count(client: httpx.Client, resource_type: str, **parameters: str) -> int:
     return int(decode(response.content, "Bundle")["total"])
 
 
-def entry(method: str, url: str, resource: Resource | None = None, full_url: str | None = None, **request: str) -> Resource:
+def entry(
+    method: str, url: str, resource: Resource | None = None, full_url: str | None = None, **request: str
+) -> Resource:
     """Return a Bundle.entry."""
     out: Resource = {"request": {"method": method, "url": url, **request}}
     if resource is not None:

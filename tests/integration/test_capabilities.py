@@ -45,14 +45,16 @@ def test_it_describes_this_server(client: httpx.Client) -> None:
 
 def test_every_search_parameter_it_names_can_be_searched_by(client: httpx.Client) -> None:
     for resource in statement(client)["rest"][0]["resource"]:
-        parameters = [(p["name"], VALUES[p["type"]]) for p in resource["searchParam"]]
+        parameters: list[tuple[str, str | int | float | bool | None]] = [
+            (p["name"], VALUES[p["type"]]) for p in resource["searchParam"]
+        ]
         response = client.get(f"/{resource['type']}", params=parameters, headers={"prefer": "handling=strict"})
         assert response.status_code == 200, (resource["type"], response.text)
 
 
 def test_every_include_it_names_is_taken(client: httpx.Client) -> None:
     create(client, minimal("Patient"))
-    by_kind = defaultdict(list)
+    by_kind: dict[str, list[tuple[str, str | int | float | bool | None]]] = defaultdict(list)
     for resource in statement(client)["rest"][0]["resource"]:
         by_kind[resource["type"]] += [("_include", value) for value in resource.get("searchInclude", ())]
         by_kind[resource["type"]] += [("_revinclude", value) for value in resource.get("searchRevInclude", ())]

@@ -81,7 +81,9 @@ def test_updates_of_one_resource_lose_no_version(server: RunningServer, http: ht
     rounds = 4
 
     def act(client: httpx.Client, number: int) -> list[tuple[int, str]]:
-        responses = [client.put(path, json={**stored, "gender": "other", "language": f"x-{number}"}) for _ in range(rounds)]
+        responses = [
+            client.put(path, json={**stored, "gender": "other", "language": f"x-{number}"}) for _ in range(rounds)
+        ]
         return [(r.status_code, r.headers.get("etag", "")) for r in responses]
 
     answers = [a for batch in together(server, act) for a in batch]
@@ -112,7 +114,7 @@ def test_one_id_is_created_once(server: RunningServer, http: httpx.Client) -> No
     id_ = str(uuid4())
 
     def act(client: httpx.Client, number: int) -> int:
-        return client.put(f"/Patient/{id_}", json=patient("c", id=id_)).status_code
+        return client.put(f"/Patient/{id_}", json=patient("c", id=id_, language=f"x-{number}")).status_code
 
     assert Counter(together(server, act)) == {201: 1, 200: THREADS - 1}
     assert resource_of(http.get(f"/Patient/{id_}/_history"))["total"] == THREADS

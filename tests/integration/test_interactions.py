@@ -65,7 +65,12 @@ def test_versions_deletion_and_coming_back(client: httpx.Client) -> None:
     history = resource_of(client.get(f"{path}/_history"))
     assert (history["type"], history["total"]) == ("history", 4)
     told = [(e["request"]["method"], e["response"]["status"], e["response"]["etag"]) for e in history["entry"]]
-    assert told == [("PUT", "201", 'W/"4"'), ("DELETE", "204", 'W/"3"'), ("PUT", "200", 'W/"2"'), ("POST", "201", 'W/"1"')]
+    assert told == [
+        ("PUT", "201", 'W/"4"'),
+        ("DELETE", "204", 'W/"3"'),
+        ("PUT", "200", 'W/"2"'),
+        ("POST", "201", 'W/"1"'),
+    ]
     assert ["resource" in e for e in history["entry"]] == [True, False, True, True]
     stamps = [e["response"]["lastModified"] for e in history["entry"]]
     assert stamps == sorted(stamps, reverse=True)
@@ -193,7 +198,12 @@ def test_formats(client: httpx.Client) -> None:
         "application/fhir+json; fhirVersion=3.0, application/fhir+json; fhirVersion=4.0",
     ):
         assert client.get(path, headers={"accept": accept}).status_code == 200, accept
-    for accept in ("application/fhir+xml", "text/turtle", "application/fhir+json;q=0", "application/json; fhirVersion=5.0"):
+    for accept in (
+        "application/fhir+xml",
+        "text/turtle",
+        "application/fhir+json;q=0",
+        "application/json; fhirVersion=5.0",
+    ):
         outcome_of(client.get(path, headers={"accept": accept}), 406)
     for format_ in ("json", "application/json", "application/fhir+json", "application/fhir%2Bjson"):
         assert client.get(f"{path}?_format={format_}", headers={"accept": "text/turtle"}).status_code == 200, format_

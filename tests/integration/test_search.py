@@ -66,7 +66,9 @@ def test_a_form_searches_like_a_query(client: httpx.Client, tag: str) -> None:
     parameters = {"identifier": f"{SYSTEM}|{tag}", "_count": "2"}
     by_get = resource_of(client.get("/Observation", params=parameters))
     by_post = resource_of(client.post("/Observation/_search", data=parameters))
-    both = resource_of(client.post("/Observation/_search", params={"_count": "2"}, data={"identifier": f"{SYSTEM}|{tag}"}))
+    both = resource_of(
+        client.post("/Observation/_search", params={"_count": "2"}, data={"identifier": f"{SYSTEM}|{tag}"})
+    )
     assert [e["fullUrl"] for e in by_get["entry"]] == [e["fullUrl"] for e in by_post["entry"]]
     assert [e["fullUrl"] for e in by_get["entry"]] == [e["fullUrl"] for e in both["entry"]]
     outcome_of(client.post("/Observation/_search", json=parameters), 415)

@@ -46,7 +46,9 @@ def test_without_a_grant_nothing_is_allowed(desk: Desk, anyone: Caller) -> None:
         ("PUT", f"Patient/{id_}", patient("A", id=id_)),
         ("DELETE", f"Patient/{id_}", None),
     ]
-    reads = [("GET", u, None) for u in (f"Patient/{id_}", "Patient", f"Patient/{id_}/_history", f"Patient/{id_}/_history/1")]
+    reads = [
+        ("GET", u, None) for u in (f"Patient/{id_}", "Patient", f"Patient/{id_}/_history", f"Patient/{id_}/_history/1")
+    ]
     for method, url, body in [*requests, *reads]:
         assert desk.status(nobody, method, url, body) == 403, (method, url)
     for method, url, body in requests:

@@ -45,7 +45,7 @@ DEFINITION: Resource = {
 }
 
 
-async def echo(invocation: Invocation, context: Context) -> Resource:
+async def echo(invocation: Invocation, _: Context) -> Resource:
     """Return the input; refuse the word 'no'; break the promise at 'broken'."""
     given = invocation.parameters["parameter"]
     if given[0].get("valueString") == "no":
@@ -82,7 +82,13 @@ def refused(desk: Desk, caller: Caller, *parameters: Resource) -> list[tuple[str
 def test_a_query_becomes_typed_parameters(desk: Desk, anyone: Caller) -> None:
     for place in ("$echo", "Patient/$echo", "Patient/p1/$echo"):
         answer = desk.get(anyone, f"{place}?text=hi&times=3&ratio=1.50&loud=true&on=2020-02&_format=json")
-        assert given(answer) == {"text": "hi", "times": 3, "ratio": answer["parameter"][2]["valueDecimal"], "loud": True, "on": "2020-02"}
+        assert given(answer) == {
+            "text": "hi",
+            "times": 3,
+            "ratio": answer["parameter"][2]["valueDecimal"],
+            "loud": True,
+            "on": "2020-02",
+        }
         assert str(answer["parameter"][2]["valueDecimal"]) == "1.50"
 
 
@@ -178,7 +184,15 @@ def test_a_handler_reads_searches_and_writes(dsn: str, anyone: Caller) -> None:
         bundle = {"resourceType": "Bundle", "type": "transaction", "entry": [entry]}
         written = await context.write(bundle)
         seen.append(written["entry"][0]["response"]["status"])
-        for reference in ("Patient/w", "Patient/none", "Nonsense/w", "http://x/Patient/w", "Patient/a b", "urn:uuid:x", ""):
+        for reference in (
+            "Patient/w",
+            "Patient/none",
+            "Nonsense/w",
+            "http://x/Patient/w",
+            "Patient/a b",
+            "urn:uuid:x",
+            "",
+        ):
             found = await context.read(reference)
             seen.append(found and found["id"])
         seen.extend(r["id"] for r in await context.search("Patient", [("_id", "w")]))

@@ -1,0 +1,76 @@
+"""Chained parameters as conditions, https://hl7.org/fhir/R4/search.html#chaining.
+
+A reference's token is the salt of its parameter XOR the hash of ``Type/id``, and every row keeps that hash. So the
+resources at the far end of a chain become the tokens to look for, in one array that PostgreSQL computes once per
+statement and then looks up in the GIN index.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from psycopg.types.numeric import Int8
+from sqlalchemy import ColumnElement, Select, func, select, union_all
+
+from fhir_server.search.condition import INT8, INT8S, AllOf, Candidate, Condition, Scope, current
+from fhir_server.store.tables import partition
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One of the types that a chain leads to, and what is wanted of its resources.
+
+    ``allowed`` limits them to those that the caller may search; it is None until authorization has set it.
+    """
+
+    resource_type: str
+    wanted: Condition
+    allowed: AllOf | None = None
+
+    @property
+    def condition(self) -> AllOf:
+        """What a resource must fulfil. Raises TypeError before authorization, lest a chain tells of hidden resources."""
+        if self.allowed is None:
+            raise TypeError(f"The chain's step to {self.resource_type} was not authorized")
+        return AllOf((self.wanted, self.allowed))
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """A reference whose salt is ``salt`` leads to a current resource that fulfils what is wanted of its type."""
+
+    salt: int
+    targets: tuple[Target, ...]
+
+    @property
+    def shape(self) -> Hashable:
+        """See Condition."""
+        return ("chain", *((target.resource_type, target.condition.shape) for target in self.targets))
+
+    def values(self) -> Iterator[Any]:
+        """See Condition."""
+        yield Int8(self.salt)
+        for target in self.targets:
+            yield from target.condition.values()
+
+    def clause(self, scope: Scope) -> ColumnElement[bool]:
+        """See Condition."""
+        salt = scope.binds.take(INT8)
+        found = [_tokens(target, salt, scope) for target in self.targets]
+        together = found[0] if len(found) == 1 else union_all(*found)
+        array = func.array(together.scalar_subquery(), type_=INT8S)
+        return scope.table.c.tokens.op("&&", is_comparison=True)(array)
+
+    def holds(self, candidate: Candidate) -> bool:
+        """Raise TypeError: what a reference leads to isn't in memory. Criteria of grants therefore can't be chains."""
+        raise TypeError("A chain can only be followed in the database")
+
+
+def _tokens(target: Target, salt: ColumnElement[int], scope: Scope) -> Select[Any]:
+    """Return the tokens that references to the wanted resources of a type carry."""
+    # The alias keeps a chain from a type to itself from being taken for a reference to the outer row.
+    inner = Scope(partition(target.resource_type).alias(), scope.tenant, scope.binds)
+    tokens = inner.table.c.reference_hash.bitwise_xor(salt)
+    return select(tokens).where(current(target.resource_type, target.condition, inner))
