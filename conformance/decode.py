@@ -123,7 +123,7 @@ def _settle(body: bytes, resource_type: str | None) -> None:
         raise InvalidResource([Issue("error", "structure", _TOO_DEEP)]) from e
     issues = walk(resource)
     name = resource.get("resourceType") if isinstance(resource, dict) else None
-    if resource_type is not None and name in _RESOURCES and name != resource_type:
+    if resource_type is not None and isinstance(name, str) and name in _RESOURCES and name != resource_type:
         issues.insert(0, _mismatch(name, resource_type))
     if issues:
         raise InvalidResource(issues)

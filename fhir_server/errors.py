@@ -14,7 +14,7 @@
     ├── Unavailable               503     transient
     └── TimedOut                  504     timeout
 
-Each class owns its status; :mod:`fhir_server.rest.errors` turns any of them into a response or a Bundle entry's outcome.
+Each class owns its status; :mod:`fhir_server.interactions.failures` turns any of them into a response or a Bundle entry's outcome.
 """
 
 from __future__ import annotations

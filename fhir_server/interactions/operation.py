@@ -6,20 +6,18 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from conformance.decode import decode, encode
-from conformance.definitions import resource_types
 from conformance.issues import InvalidResource
 from fhir_server.errors import FhirError, InvalidRequest, NotFound, NotSupported
 from fhir_server.interactions import transaction
-from fhir_server.interactions.conditions import is_visible
 from fhir_server.interactions.context import Context
 from fhir_server.interactions.persist import persist
 from fhir_server.interactions.prepare import require_grant
-from fhir_server.interactions.request import ID, Answer, Request
+from fhir_server.interactions.read import read_reference
+from fhir_server.interactions.request import Answer, Request
 from fhir_server.operations.contract import Invocation, OperationError, Resource
 from fhir_server.operations.parameters import check_output, find_issues, from_query, from_resource
 from fhir_server.operations.registry import find
 from fhir_server.search.execute import search
-from fhir_server.store.read import read
 
 
 class OperationContext:
@@ -40,15 +38,8 @@ class OperationContext:
 
     async def read(self, reference: str) -> Resource | None:
         """Return the current version of ``Type/id`` that the caller may see, or None; so for any other reference."""
-        resource_type, _, id_ = reference.partition("/")
-        if resource_type not in resource_types() or not ID.fullmatch(id_):
-            return None
-        require_grant(self._context.caller, "read", resource_type)
         async with self._context.database.session() as session:
-            found = await read(session, self._context.caller.tenant, resource_type, id_)
-        if found is None or found.content is None or not is_visible(self._context.caller, resource_type, found.content):
-            return None
-        return decode(found.content, resource_type)
+            return await read_reference(self._context, session, reference)
 
     async def search(
         self, resource_type: str, parameters: Sequence[tuple[str, str]], *, limit: int = 1000

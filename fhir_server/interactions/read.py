@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from conformance.decode import decode
+from conformance.definitions import resource_types
 from fhir_server.errors import Gone, NotFound
 from fhir_server.interactions import conditions
 from fhir_server.interactions.context import Context
 from fhir_server.interactions.prepare import has_criteria, require_grant
-from fhir_server.interactions.request import Answer, Request
+from fhir_server.interactions.request import ID, Answer, Request
 from fhir_server.store.database import Session
 from fhir_server.store.read import Version, read
 
@@ -39,3 +43,17 @@ async def run(context: Context, session: Session, request: Request) -> Answer:
     resource_type, id_ = str(request.target.resource_type), str(request.target.id)
     require_grant(context.caller, "read", resource_type)
     return answer_version(context, request, await read(session, context.caller.tenant, resource_type, id_))
+
+
+async def read_reference(context: Context, session: Session, reference: str) -> dict[str, Any] | None:
+    """Return the current version of ``Type/id`` that the caller may see, or None; so for any other kind of reference."""
+    resource_type, _, id_ = reference.partition("/")
+    if resource_type not in resource_types() or not ID.fullmatch(id_):
+        return None
+    require_grant(context.caller, "read", resource_type)
+    found = await read(session, context.caller.tenant, resource_type, id_)
+    if found is None or found.content is None:
+        return None
+    if not conditions.is_visible(context.caller, resource_type, found.content):
+        return None
+    return decode(found.content, resource_type)

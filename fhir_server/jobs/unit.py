@@ -12,13 +12,12 @@ from datetime import datetime
 
 from conformance.decode import check, decode
 from fhir_server.interactions import transaction
-from fhir_server.interactions.conditions import NO_CURSORS, condition_lock, is_visible
+from fhir_server.interactions.conditions import NO_CURSORS, condition_lock
 from fhir_server.interactions.context import Context, instant
-from fhir_server.interactions.prepare import require_grant
+from fhir_server.interactions.read import read_reference
 from fhir_server.operations.contract import Resource
 from fhir_server.search.execute import search
 from fhir_server.store.database import Session
-from fhir_server.store.read import read
 
 MAX_MATCHES = 1000
 
@@ -42,12 +41,7 @@ class SessionContext:
 
     async def read(self, reference: str) -> Resource | None:
         """Return the current version of ``Type/id`` that the caller may see, or None."""
-        resource_type, _, id_ = reference.partition("/")
-        require_grant(self._context.caller, "read", resource_type)
-        found = await read(self._session, self._context.caller.tenant, resource_type, id_)
-        if found is None or found.content is None or not is_visible(self._context.caller, resource_type, found.content):
-            return None
-        return decode(found.content, resource_type)
+        return await read_reference(self._context, self._session, reference)
 
     async def search(
         self, resource_type: str, parameters: Sequence[tuple[str, str]], *, limit: int = MAX_MATCHES

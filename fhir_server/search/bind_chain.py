@@ -17,7 +17,8 @@ from fhir_server.search.query import Criterion, Forward
 from fhir_server.search.registry import Parameter, SearchParameters
 from fhir_server.search.slot import slot
 
-MOST_STEPS = 16
+# Compilation nests some sixty Python frames for each step, out of a thousand.
+MOST_STEPS = 8
 MOST_SUBSELECTS = 200
 _TYPES = frozenset(resource_types())
 # A canonical leads to a resource by its ``url`` and an inline resource to itself, neither by ``Type/id``.
@@ -88,7 +89,9 @@ class _Steps:
             targets.append(Target(resource_type, rest.condition))
             subselects += 1 + rest.subselects
             if subselects > MOST_SUBSELECTS:
-                raise Unsupported(f"it can go more than {MOST_SUBSELECTS} ways; name the types, as in 'subject:Patient'")
+                raise Unsupported(
+                    f"it can go more than {MOST_SUBSELECTS} ways; name the types, as in 'subject:Patient'"
+                )
         if targets:
             return _Found(Chain(slot(self.tenant, parameter).salt, tuple(targets)), subselects)
         if len(lacking) == 1:
@@ -104,14 +107,16 @@ def bind_chain(resource_type: str, criterion: Criterion, tenant: int, parameters
     Raises InvalidSearch for a bad value; Unsupported, naming the whole chain, for what the server can't use.
     """
     try:
-        path = _forward(criterion)
-        found = _Steps(criterion, path, tenant, parameters).bind(resource_type, 0)
-        if isinstance(found, _Lacking):
-            raise Unsupported(found.reason)
+        found = _Steps(criterion, _forward(criterion), tenant, parameters).bind(resource_type, 0)
     except Unsupported as reason:
-        text = str(reason).removesuffix(".")
-        raise Unsupported(f"Chained parameter '{criterion.name}' is not supported: {text}.") from reason
+        raise _unusable(criterion, str(reason)) from reason
+    if isinstance(found, _Lacking):
+        raise _unusable(criterion, found.reason)
     return found.condition
+
+
+def _unusable(criterion: Criterion, reason: str) -> Unsupported:
+    return Unsupported(f"Chained parameter '{criterion.name}' can't be used: {reason.removesuffix('.')}.")
 
 
 def _forward(criterion: Criterion) -> tuple[Forward, ...]:

@@ -12,9 +12,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from psycopg.types.numeric import Int8
-from sqlalchemy import ColumnElement, Select, func, select, union_all
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    Select,
+    SelectBase,
+    column,
+    func,
+    literal_column,
+    select,
+    true,
+    union_all,
+)
+from sqlalchemy.dialects.postgresql import array
 
-from fhir_server.search.condition import INT8, INT8S, AllOf, Candidate, Condition, Scope, current
+from fhir_server.search.condition import INT8, AllOf, Candidate, Condition, Scope, current
 from fhir_server.store.tables import partition
 
 
@@ -60,10 +72,17 @@ class Chain:
         salt = scope.binds.take(INT8)
         found = [_tokens(target, salt, scope) for target in self.targets]
         together = found[0] if len(found) == 1 else union_all(*found)
-        array = func.array(together.scalar_subquery(), type_=INT8S)
-        return scope.table.c.tokens.op("&&", is_comparison=True)(array)
+        unnested = func.unnest(_array(together)).table_valued(column("token", INT8), name=f"sought{scope.binds.count}")
+        sought = unnested.render_derived()
+        referring = scope.table.alias(f"referring{scope.binds.count}")
+        carries = referring.c.tokens.op("@>", is_comparison=True)(array([sought.c.token]))
+        # Token by token: a GIN scan for any of n tokens compares each row it finds with all n. OFFSET keeps the planner
+        # from reading the table once and comparing every row with every token.
+        found = select(_place(referring).label("place")).where(carries).correlate(sought).offset(literal_column("0"))
+        rows = found.lateral(f"found{scope.binds.count}")
+        return _place(scope.table) == func.any(_array(select(rows.c.place).select_from(sought.join(rows, true()))))
 
-    def holds(self, candidate: Candidate) -> bool:
+    def holds(self, candidate: Candidate) -> bool:  # noqa: ARG002 - as in Condition
         """Raise TypeError: what a reference leads to isn't in memory. Criteria of grants therefore can't be chains."""
         raise TypeError("A chain can only be followed in the database")
 
@@ -71,6 +90,18 @@ class Chain:
 def _tokens(target: Target, salt: ColumnElement[int], scope: Scope) -> Select[Any]:
     """Return the tokens that references to the wanted resources of a type carry."""
     # The alias keeps a chain from a type to itself from being taken for a reference to the outer row.
-    inner = Scope(partition(target.resource_type).alias(), scope.tenant, scope.binds)
-    tokens = inner.table.c.reference_hash.bitwise_xor(salt)
-    return select(tokens).where(current(target.resource_type, target.condition, inner))
+    table = partition(target.resource_type).alias(f"target{scope.binds.count}")
+    inner = Scope(table, scope.tenant, scope.binds)
+    return select(table.c.reference_hash.bitwise_xor(salt)).where(
+        current(target.resource_type, target.condition, inner)
+    )
+
+
+def _array(rows: SelectBase) -> ColumnElement[Any]:
+    """Return the rows as an array that is computed once, before the statement around it."""
+    return func.array(rows.scalar_subquery())
+
+
+def _place(table: FromClause) -> ColumnElement[Any]:
+    """Return where a row is stored, which stays the same within a statement."""
+    return literal_column(f"{table.name}.ctid")  # type: ignore[attr-defined]

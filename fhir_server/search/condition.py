@@ -13,7 +13,19 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from psycopg.types.numeric import Int8
-from sqlalchemy import BigInteger, BindParameter, ColumnElement, FromClause, and_, bindparam, false, literal_column, not_, or_, true
+from sqlalchemy import (
+    BigInteger,
+    BindParameter,
+    ColumnElement,
+    FromClause,
+    and_,
+    bindparam,
+    false,
+    literal_column,
+    not_,
+    or_,
+    true,
+)
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import TypeEngine
 

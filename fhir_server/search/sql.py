@@ -16,8 +16,7 @@ from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.sql.elements import CompilerElement
 
 from fhir_server.search.by_value import ByValue
-from fhir_server.search.chain import Chain
-from fhir_server.search.condition import INT8, Binds, Condition, Scope, current, parts
+from fhir_server.search.condition import INT8, Binds, Condition, Scope, current
 from fhir_server.search.order import Position, after, ordering, sort_columns
 from fhir_server.search.rewrites import Permitted, Rewritten
 from fhir_server.store.tables import partition
@@ -61,8 +60,6 @@ def page(query: Rewritten, position: Position | None) -> Run:
 def _page(query: Rewritten, position: Position | None) -> Select[Any]:
     scope = _scope(query.resource_type)
     where = current(query.resource_type, query.where, scope)
-    if any(isinstance(condition, Chain) for condition in parts(query.where)):
-        scope, where = _found_first(where, scope)
     if len(query.sort) == 1 and query.sort[0].parameter is not None:
         parameter = scope.binds.take(Integer())
         return ByValue(query.sort[0], _row(scope), where, parameter, scope).page(position)
@@ -79,16 +76,6 @@ def _page(query: Rewritten, position: Position | None) -> Select[Any]:
         .order_by(*ordering(query.sort, columns, scope))
         .limit(scope.binds.take(INT8))
     )
-
-
-def _found_first(where: ColumnElement[bool], scope: Scope) -> tuple[Scope, ColumnElement[bool]]:
-    """Return a scope whose table holds only what matches, found before anything is put in order.
-
-    The planner can't know how many targets a chain has and takes it for 1 % of the rows, so on a large table it would
-    rather walk along the order and compare each row's tokens with all of them. OFFSET keeps the order out.
-    """
-    matched = select(scope.table).where(where).offset(literal_column("0")).subquery("matched")
-    return Scope(matched, scope.tenant, scope.binds), true()
 
 
 def total(query: Rewritten) -> Run:

@@ -6,7 +6,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fhir_server.errors import InvalidRequest, PreconditionFailed
@@ -70,6 +70,7 @@ def test_a_second_is_the_precision_of_if_modified_since() -> None:
     assert not is_unchanged(Conditions(if_modified_since="Sat, 29 Feb 2020 11:59:59 GMT"), version(1))
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60))
 def test_any_condition_is_understood_or_refused(text: str) -> None:
     for conditions in (

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fhir_server.interactions.references import is_conditional, references_of, replacer, rewrite
@@ -88,6 +88,7 @@ JSON = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(["subject", "reference", "extension"]), JSON))
 def test_afterwards_no_reference_points_to_a_full_url(value: dict[str, Any]) -> None:
     after = rewritten(value)

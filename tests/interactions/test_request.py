@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fhir_server.errors import FhirError, InvalidRequest, NotFound, NotSupported
@@ -64,6 +64,7 @@ def test_what_can_not_be_asked_for(method: str, path: str, error: type[FhirError
         parse_target(method, path)
 
 
+@settings(deadline=None)
 @given(st.sampled_from(["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "X"]), st.text(max_size=60))
 def test_any_path_is_understood_or_refused(method: str, path: str) -> None:
     with suppress(InvalidRequest, NotFound, NotSupported):
@@ -71,6 +72,7 @@ def test_any_path_is_understood_or_refused(method: str, path: str) -> None:
         assert target.id is None or ID.fullmatch(target.id)
 
 
+@settings(deadline=None)
 @given(st.from_regex(ID, fullmatch=True))
 def test_any_id_is_read_back(id_: str) -> None:
     assert parse_target("GET", f"Basic/{id_}").id == id_
@@ -86,6 +88,7 @@ def test_queries_that_can_not_be_decoded(query: str) -> None:
         parse_query(query)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=80))
 def test_any_query_is_decoded_or_refused(query: str) -> None:
     try:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conformance.decode import check
@@ -26,6 +26,7 @@ from fhir_server.rest.negotiation import (
 )
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60))
 def test_any_header_is_understood_or_refused(text: str) -> None:
     for understand in (
@@ -78,6 +79,7 @@ def read(parts: list[bytes], limit: int, **headers: str) -> bytes:
     return asyncio.run(read_body(receive, {k.replace("_", "-"): v for k, v in headers.items()}, limit))
 
 
+@settings(deadline=None)
 @given(st.binary(min_size=1, max_size=200), st.integers(1, 5), st.integers(1, 150))
 def test_a_body_arrives_whole_or_is_too_large(body: bytes, pieces: int, limit: int) -> None:
     size = -(-len(body) // pieces)
@@ -106,6 +108,7 @@ def test_bodies_that_can_not_be_read() -> None:
             read([broken], 100, content_encoding="gzip")
 
 
+@settings(deadline=None)
 @given(st.text(max_size=30), st.none() | st.text(min_size=1, max_size=30))
 def test_an_outcome_is_valid_whatever_the_request_said(diagnostics: str, expression: str | None) -> None:
     check(outcome([Issue("error", "invalid", diagnostics, expression)]))

@@ -50,6 +50,8 @@ def compose_settings(socket_dir: Path, cluster_name: str, overrides: Mapping[str
         "random_page_cost": "1.1",
         "autovacuum_vacuum_scale_factor": "0.05",
         "autovacuum_analyze_scale_factor": "0.02",
+        # Search plans rest on statistics, so a database that fills up gets them soon.
+        "autovacuum_naptime": "10s",
         "idle_in_transaction_session_timeout": "60s",
         "timezone": "UTC",
         "log_timezone": "UTC",
