@@ -1,8 +1,8 @@
 """Chained parameters as conditions, https://hl7.org/fhir/R4/search.html#chaining.
 
 A reference's token is the salt of its parameter XOR the hash of ``Type/id``, and every row keeps that hash. So the
-resources at the far end of a chain become the tokens to look for, in one array that PostgreSQL computes once per
-statement and then looks up in the GIN index.
+resources at the far end of a chain become the tokens to look for, in an array that PostgreSQL computes once per
+statement; each is looked up in the GIN index, and the rows that carry one are read by their place (``ctid``).
 """
 
 from __future__ import annotations
@@ -78,8 +78,8 @@ class Chain:
         carries = referring.c.tokens.op("@>", is_comparison=True)(array([sought.c.token]))
         # Token by token: a GIN scan for any of n tokens compares each row it finds with all n. OFFSET keeps the planner
         # from reading the table once and comparing every row with every token.
-        found = select(_place(referring).label("place")).where(carries).correlate(sought).offset(literal_column("0"))
-        rows = found.lateral(f"found{scope.binds.count}")
+        each = select(_place(referring).label("place")).where(carries).correlate(sought).offset(literal_column("0"))
+        rows = each.lateral(f"found{scope.binds.count}")
         return _place(scope.table) == func.any(_array(select(rows.c.place).select_from(sought.join(rows, true()))))
 
     def holds(self, candidate: Candidate) -> bool:  # noqa: ARG002 - as in Condition

@@ -12,7 +12,7 @@ from fhir_server.search.bind import bind
 from fhir_server.search.index import index
 from fhir_server.search.parse import parse
 from fhir_server.search.registry import standard
-from fhir_server.search.rewrites import rewrite
+from fhir_server.search.rewrites import Rewritten, rewrite
 from fhir_server.store.hashing import value_hash
 from fhir_server.store.tables import type_ids
 from tests.search.world import World
@@ -33,6 +33,28 @@ def test_queries_of_one_shape_share_their_text(world: World) -> None:
     assert one.count("%s") == len(first)
     other, _ = statement(world, "Patient", ("identifier", "a|1"), ("birthdate", "lt2000"))
     assert other != one
+
+
+def test_chains_are_part_of_the_shape(world: World) -> None:
+    one, first = statement(world, "Observation", ("patient.name", "needle"), ("code", "a"))
+    two, second = statement(world, "Observation", ("patient.name", "other"), ("code", "b"))
+    assert one is two
+    assert first != second
+    assert one.count("%s") == len(first)
+    assert "needle" not in one
+    texts = {one}
+    for chain in ("subject.name", "patient.name:exact", "patient.organization.name", "performer:Patient.birthdate"):
+        texts.add(statement(world, "Observation", (chain, "2020"), ("code", "a"))[0])
+    assert len(texts) == 5
+    # The parameter that refers is a value, its salt: only the types on the way are text.
+    same, _ = statement(world, "Observation", ("performer:Patient.name", "needle"), ("code", "a"))
+    assert same is one
+
+
+def test_a_chain_that_was_not_authorized_is_no_sql(world: World) -> None:
+    query = bind("Observation", parse([("patient.name", "x")]), world.tenant, standard())
+    with pytest.raises(TypeError, match="not authorized"):
+        sql.page(Rewritten(query), None)
 
 
 def test_required_tokens_become_one_containment_test(world: World) -> None:
@@ -95,6 +117,12 @@ def test_plans(filled: World) -> None:
         [("patient", "7,8")],
     ):
         assert "tokens_idx" in plan(filled, *parameters), parameters
+    for chain in ([("patient._id", "7")], [("patient.gender", "male"), ("_sort", "-date")], [("subject.name", "x,y")]):
+        text = plan(filled, *chain)
+        assert "tokens_idx" in text, chain
+        assert "Tid Scan on resource_observation" in text, chain
+        assert "InitPlan" in text, chain
+        assert "Seq Scan on resource_observation" not in text, chain
     common = plan(filled, ("status", "final"))
     assert "tenant_type_key" in common
     assert "Sort" not in common
