@@ -97,7 +97,8 @@ def test_a_lab_result_is_acknowledged_and_found_over_fhir(feed: RunningServer, s
         patient = patients["entry"][0]["resource"]
         assert patient["birthDate"] == "1984-02-29"
         assert patient["gender"] == "female"
-        reports = http.get("/DiagnosticReport", params={"patient": patient["id"]}).json()["entry"]
+        chain = {"patient.identifier": "urn:oid:2.16.840.1.113883.3.72.5.30|55501"}
+        reports = http.get("/DiagnosticReport", params=chain).json()["entry"]
         assert len(reports) == 1
         values = {}
         for reference in reports[0]["resource"]["result"]:

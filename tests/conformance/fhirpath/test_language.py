@@ -1,7 +1,5 @@
 """What FHIRPath means: three-valued logic, partial dates, units, navigation with types, variables, hooks, errors."""
 
-
-
 from __future__ import annotations
 
 import contextlib

@@ -1,7 +1,5 @@
 """The grammar of FHIRPath: precedence, literals, what is refused and where, and that nothing else is ever raised."""
 
-
-
 from decimal import Decimal
 
 import pytest

@@ -1,7 +1,5 @@
 """The expressions of R4's search parameters: results checked by hand, and all of them over all official examples."""
 
-
-
 from __future__ import annotations
 
 import json

@@ -1,7 +1,5 @@
 """The FHIRPath suite: every case passes or is listed with its reason, so a regression and a surprise both fail."""
 
-
-
 import re
 
 import pytest
