@@ -54,14 +54,15 @@ def fail(message: str) -> NoReturn:
 
 def read_settings(**options: Any) -> Settings:
     """Return the settings, with the options that were given before the environment's."""
+    given = {name: value for name, value in options.items() if value is not None}
     try:
-        given = {name: value for name, value in options.items() if value is not None}
         # What is given here goes before the environment; names without an option come from there.
         return Settings(**given)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        fail(f"{where + ': ' if where else ''}{first['msg'].removeprefix('Value error, ')}")
+        name = f"--{where.replace('_', '-')}" if where in given else f"PRAXIS_{where.upper()}"
+        fail(f"{name + ': ' if where else ''}{first['msg'].removeprefix('Value error, ')}")
 
 
 @contextmanager
@@ -138,11 +139,14 @@ def _announce(settings: Settings, port: int, dsn: str) -> None:
     from fhir_server.store.counts import count_by_type  # noqa: PLC0415
 
     base = settings.base_url or f"http://{settings.host}:{port}/fhir"
-    console.print(f"Praxis serves FHIR R4 at [bold]{base}[/]  (status page: {base.removesuffix('/fhir')}/)")
+    console.print(f"Praxis serves FHIR R4 at [bold]{base}[/]", soft_wrap=True)
+    console.print(f"Status page: {base.removesuffix('/fhir')}/", soft_wrap=True)
     if settings.mllp_port:
         console.print(f"HL7 v2 messages (MLLP) at {settings.mllp_host}:{settings.mllp_port}")
     if settings.auth:
-        console.print("Authentication is on. Make a token with: praxis token create NAME")
+        console.print(
+            "Authentication is on. Make a token with: praxis token create NAME, and send it as Authorization: Bearer"
+        )
     else:
         console.print("[yellow]Authentication is off: anyone on this machine can read and write. Loopback only.[/]")
     counts = ask(dsn, lambda session: count_by_type(session, DEFAULT_TENANT))
@@ -320,6 +324,8 @@ def token_create(
     """Make a bearer token with access to everything and print it; it is shown only now."""
     from fhir_server.auth.tokens import create_token  # noqa: PLC0415
 
+    if not name.strip():
+        fail("a token needs a name")
     expires = datetime.now(UTC) + timedelta(days=days) if days else None
     with one_line_errors(), opened(read_settings(data_dir=data_dir)) as dsn:
         text = ask(dsn, lambda session: create_token(session, DEFAULT_TENANT, name, expires_at=expires))

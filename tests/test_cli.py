@@ -50,10 +50,10 @@ def test_version() -> None:
     [
         (["serve", "--auth", "off", "--host", "0.0.0.0"], {}, "--auth off is only for this machine"),  # noqa: S104
         (["serve", "--auth", "maybe"], {}, "--auth is on or off, not maybe"),
-        (["serve", "--port", "99999"], {}, "port: Input should be less than or equal to 65535"),
+        (["serve", "--port", "99999"], {}, "--port: Input should be less than or equal to 65535"),
         (["load", "/no/such/file"], {}, "/no/such/file: no such file or folder"),
         (["db", "check"], {"DATABASE_URL": "postgresql://127.0.0.1:1/none"}, "The database is not reachable"),
-        (["serve"], {"PRAXIS_WORKERS": "many"}, "workers: Input should be a valid integer"),
+        (["serve"], {"PRAXIS_WORKERS": "many"}, "PRAXIS_WORKERS: Input should be a valid integer"),
     ],
 )
 def test_a_refusal_is_one_line_with_a_status(arguments: list[str], environment: dict[str, str], reason: str) -> None:

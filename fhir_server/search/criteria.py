@@ -23,7 +23,10 @@ def bind_criterion(resource_type: str, criterion: Criterion, tenant: int, parame
         raise Unsupported(f"A chained parameter such as '{criterion.name}' can't be used here.")
     parameter = parameters.of(resource_type).get(criterion.last.name)
     if parameter is None:
-        raise Unsupported(f"{resource_type} has no search parameter '{criterion.last.name}'.")
+        name = criterion.last.name
+        if name.startswith("_"):
+            raise Unsupported(f"'{name}' is not supported.")
+        raise Unsupported(f"{resource_type} has no search parameter '{name}'.")
     try:
         if criterion.last.modifier == "missing":
             return _missing(parameter, criterion, tenant)

@@ -5,6 +5,7 @@ One request uses one connection. Waiting for a connection, a statement and an id
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import TracebackType
@@ -83,6 +84,10 @@ class Session:
         return cursor
 
 
+# Keeps running checks from being collected.
+_checks: set[asyncio.Future[None]] = set()
+
+
 class _Loan:
     """Lends a pool's connection for the length of an ``async with``; plain methods, for this is on every request's path."""
 
@@ -101,7 +106,13 @@ class _Loan:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        broken = self._connection.closed
         await self._pool.putconn(self._connection)
+        if broken:
+            # Where one connection broke the others probably did too: drop them now, not one failed request at a time.
+            check = asyncio.ensure_future(self._pool.check())
+            _checks.add(check)
+            check.add_done_callback(_checks.discard)
         if isinstance(error, Exception) and not isinstance(error, FhirError):
             translated = translate(error)
             if translated is not None:

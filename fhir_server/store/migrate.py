@@ -18,6 +18,11 @@ class SchemaMismatch(Exception):
     """The database has a schema this version does not know."""
 
 
+def first_line(error: Exception) -> str:
+    """Return what an error says on its first line: libpq adds guesses on the following ones."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0].strip()
+
+
 def _current(connection: psycopg.Connection[Any]) -> str | None:
     if connection.execute("SELECT to_regclass('alembic_version')").fetchone() == (None,):
         return None
@@ -34,7 +39,7 @@ def migrate(dsn: str) -> None:
     try:
         connection = psycopg.connect(dsn, autocommit=True, connect_timeout=15)
     except psycopg.OperationalError as error:
-        raise Unavailable(f"The database is not reachable: {str(error).strip().splitlines()[-1]}") from error
+        raise Unavailable(f"The database is not reachable: {first_line(error)}") from error
     with connection:
         if connection.info.server_version < MINIMUM_POSTGRESQL:
             raise SchemaMismatch(

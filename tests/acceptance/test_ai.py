@@ -64,7 +64,7 @@ def test_no_show_prediction_of_one_appointment(http: httpx.Client) -> None:
     assert assessment["resourceType"] == "RiskAssessment"
     assert 0 < assessment["prediction"][0]["probabilityDecimal"] < 1
     assert assessment["basis"][0]["reference"] == f"Appointment/{booked['id']}"
-    assert "base rate" in answer.text
+    assert "Base rate" in answer.text
     devices = [c for c in assessment["contained"] if c["resourceType"] == "Device"]
     assert devices[0]["version"]
 

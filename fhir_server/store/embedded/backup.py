@@ -77,7 +77,7 @@ def restore(dsn: str, file: Path, *, force: bool = False) -> None:
             raise BackupError(f"cannot restore: no file {file}")
         schemas, tables = _describe_content(dsn)
         if tables and not force:
-            raise BackupError(f"cannot restore: the database already holds {tables} tables; only force replaces them")
+            raise BackupError(f"cannot restore: the database already holds {tables} tables; only --force replaces them")
         installation = _find_tools(_ask_major_version(dsn))
         _run(installation, dsn, "pg_restore", "--list", str(file), connect=False)
         prelude = "BEGIN;\n" + "".join(f"DROP SCHEMA {schema} CASCADE;\n" for schema in schemas) + _RESET_PUBLIC
