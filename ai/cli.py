@@ -35,11 +35,12 @@ console = Console()
 Data = Annotated[Path | None, typer.Option(help="FHIR NDJSON or Bundles (file or folder), or a Vitoria CSV.")]
 CodiEsp = Annotated[Path | None, typer.Option(help="CodiEsp folder with train and dev, or one part to test on.")]
 Pairs = Annotated[Path | None, typer.Option(help="TSV of label and ICD-10-CM code, with or without an id before.")]
+Models = Annotated[Path | None, typer.Option(envvar="PRAXIS_MODELS", help="Folder of this site's own models.")]
 Negex = Annotated[Path | None, typer.Option(help="TSV of the NegEx test set.")]
 
 
 @app.command("list")
-def list_models(models: Annotated[Path | None, typer.Option(help="Folder of this site's own models.")] = None) -> None:
+def list_models(models: Models = None) -> None:
     """List the models: version, hash, training data, card."""
     from ai.registry import listings  # noqa: PLC0415
 

@@ -205,13 +205,14 @@ def load(
     from functools import partial  # noqa: PLC0415
 
     from fhir_server.jobs.load import load_paths  # noqa: PLC0415
-    from fhir_server.jobs.load_crew import LoadStoppedError  # noqa: PLC0415
+    from fhir_server.jobs.load_crew import LoadStoppedError, prepare  # noqa: PLC0415
     from fhir_server.jobs.load_database import open_database  # noqa: PLC0415
     from fhir_server.store.statistics import analyze  # noqa: PLC0415
 
     for path in paths:
         if not path.exists():
             fail(f"{path}: no such file or folder")
+    prepare()
     with one_line_errors(), opened(read_settings(data_dir=data_dir)) as dsn:
         try:
             summary = _run_load(
@@ -247,6 +248,7 @@ def demo(
     from conformance.decode import encode  # noqa: PLC0415
     from fhir_server.demo import bundles, generate  # noqa: PLC0415
     from fhir_server.jobs.load import Loader  # noqa: PLC0415
+    from fhir_server.jobs.load_crew import prepare  # noqa: PLC0415
     from fhir_server.jobs.load_database import open_database  # noqa: PLC0415
     from fhir_server.jobs.load_sources import Found, OnBytes  # noqa: PLC0415
     from fhir_server.jobs.load_units import units_of  # noqa: PLC0415
@@ -262,6 +264,7 @@ def demo(
             if if_empty:
                 return
             fail("the database holds data already; the demo practice is for an empty one (choose another --data-dir)")
+        prepare()
         open_target = partial(open_database, dsn)
         summary = _run_load(
             lambda show: Loader(source, open_target, workers=default_processes(), on_progress=show).run(),

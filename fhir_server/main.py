@@ -21,7 +21,7 @@ from fhir_server.interactions.context import Server, instant
 from fhir_server.operations.registry import register
 from fhir_server.rest.endpoint import FhirEndpoint
 from fhir_server.rest.pages import make_pages
-from fhir_server.rest.warm import warm_up
+from fhir_server.interactions.warm import warm_up
 from fhir_server.settings import Settings
 from fhir_server.store.database import Database
 from fhir_server.store.secrets import provide_secret

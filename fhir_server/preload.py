@@ -3,7 +3,7 @@
 import gc
 
 import fhir_server.worker
-from fhir_server.rest.warm import warm_up
+from fhir_server.interactions.warm import warm_up
 
 warm_up()
 # Objects that are never collected stay on memory pages that all workers share.

@@ -19,7 +19,7 @@ from ai.codes.code_set import code_set
 from ai.codes.codiesp import Case
 from ai.codes.index import Index, shipped_index
 from ai.codes.mentions import Lexicon, find_mentions
-from ai.codes.suggestion import ACTIVE, CodeModel, candidates_of, rank
+from ai.codes.suggestion import ACTIVE, CodeModel, candidates_of, confident, rank
 from ai.codes.terms import Term, ontology_terms, read_shipped_parents, read_terms
 from ai.codes.words import words_of
 from ai.metrics import (
@@ -107,7 +107,8 @@ def evaluate_notes(cases: Sequence[Case], model: CodeModel) -> Evaluation:
     """Measure suggestions for coded notes by a model that was not trained on them.
 
     MAP is over the codes of each note. "MAP, all mentions" also suggests for negated and historical ones, which the
-    operation leaves out but the corpus codes.
+    operation leaves out but the corpus codes. The figures of the confidence are over all candidates, the rest is of those
+    that are confident enough to be shown.
     """
     began = perf_counter()
     lexicon = Lexicon(shipped_index(), model.learned)
@@ -121,9 +122,10 @@ def evaluate_notes(cases: Sequence[Case], model: CodeModel) -> Evaluation:
         ranked = rank(candidates_of((m for m in mentions if m.assertion in ACTIVE), model.given), model)
         times.append(perf_counter() - start)
         codes = [suggestion.code.code for suggestion in ranked]
-        precision.append(average_precision(codes, case.codes))
-        recall.append(len(case.codes & set(codes)) / len(case.codes))
-        everyone = rank(candidates_of(mentions, model.given), model)
+        shown = [suggestion.code.code for suggestion in confident(ranked)]
+        precision.append(average_precision(shown, case.codes))
+        recall.append(len(case.codes & set(shown)) / len(case.codes))
+        everyone = confident(rank(candidates_of(mentions, model.given), model))
         everything.append(average_precision([suggestion.code.code for suggestion in everyone], case.codes))
         confidences += [suggestion.confidence for suggestion in ranked]
         correct += [float(code in case.codes) for code in codes]

@@ -11,11 +11,12 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from heapq import nsmallest
 
 import numpy as np
 import numpy.typing as npt
 
-from ai.codes.terms import Term, read_terms
+from ai.codes.terms import Term, bracketed_names, read_terms
 from ai.codes.words import features_of, key_of, words_of
 
 Floats = npt.NDArray[np.float32]
@@ -23,6 +24,7 @@ Floats = npt.NDArray[np.float32]
 _PREFIX_WEIGHT = 0.35
 _ALIKE = 0.5
 _LOOKED_AT = 400
+_MOST_ALIKE = 20
 _RESIDUAL = 0.95
 _SOURCE_WEIGHT = {"title": 1.0, "inclusion": 1.0, "ontology": 1.0, "broader": 0.5}
 
@@ -52,6 +54,7 @@ class Index:
             if term.source != "broader":
                 self._categories[term.code.split(".")[0]].update(rows[-1])
         self.keys = dict(keys)
+        self.names = bracketed_names(self.terms)
         self._likely = [_source_weight(term) for term in self.terms]
         self._weigh(rows)
         self._groups: dict[str, set[str]] = defaultdict(set)
@@ -138,9 +141,9 @@ class Index:
         """Return up to three known words whose letter groups resemble those of an unknown one."""
         groups = _letter_groups(word)
         shared = Counter(known for group in groups for known in self._groups.get(group, ()))
-        scored = [
-            (known, 2 * count / (len(groups) + len(_letter_groups(known)))) for known, count in shared.most_common(20)
-        ]
+        # Ties are cut by the word: the order of a set differs from one process to the next.
+        most = nsmallest(_MOST_ALIKE, shared.items(), key=lambda pair: (-pair[1], pair[0]))
+        scored = [(known, 2 * count / (len(groups) + len(_letter_groups(known)))) for known, count in most]
         return sorted((pair for pair in scored if pair[1] >= _ALIKE), key=lambda pair: (-pair[1], pair[0]))[:3]
 
 

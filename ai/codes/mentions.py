@@ -31,6 +31,7 @@ _SHORTEST_NAME = 3
 _TOKEN = re.compile(r"[\w\u0300-\u036f]+(?:['\u2019]\w+)?| |[^\S ]+|[^\w\s]")
 _BREAK = re.compile(r"^[\s.,;:()\[\]/!?*+=<>|\"]+$")
 _CANDIDATES = 5
+_POSSESSIVE = re.compile(r"['\u2019]s?$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +98,17 @@ class Lexicon:
     index: Index
     learned: dict[str, tuple[tuple[str, float], ...]]
 
-    def exact(self, words: Sequence[str]) -> tuple[Match, ...]:
-        """Return the codes of exactly these words, those learned from coders first."""
+    def exact(self, words: Sequence[str], written: str) -> tuple[Match, ...]:
+        """Return the codes of exactly these words, those learned from coders first.
+
+        A lone name counts only as it is ``written`` in the classification.
+        """
         learned = self.learned.get(key_of(list(words)), ())
         text = " ".join(words)
         taught = tuple(Match(code, share, Term(text, code, "coders"), exact=True) for code, share in learned)
+        names = self.index.names.get(key_of(list(words)))
+        if names and _POSSESSIVE.sub("", written) not in names:
+            return taught
         return taught + tuple(self.index.exact(words))
 
 
@@ -170,7 +177,7 @@ def _exact(phrase: Phrase, lexicon: Lexicon) -> Iterator[Candidate]:
         distinct = set(words)
         if distinct <= generic or not _names(distinct):
             continue
-        matches = lexicon.exact(words)
+        matches = lexicon.exact(words, phrase[first][0].text)
         if matches:
             start, end = phrase[first][0].idx, phrase[last][0].idx + len(phrase[last][0].text)
             yield lexicon.index.weight(sorted(distinct)) + 1.0, start, end, len(distinct), matches[:_CANDIDATES]
@@ -192,9 +199,15 @@ def _near(phrase: Phrase, lexicon: Lexicon) -> Iterator[Candidate]:
         words = [word for _, own in run for word in own]
         if not _ROOTLESS <= len(set(words)) <= _LONGEST or not _names(set(words)):
             continue
-        if lexicon.exact(words):
+        if lexicon.exact(words, run[0][0].text):
             continue
-        matches = tuple(match for match in lexicon.index.rank(words, _CANDIDATES) if match.score >= _NEAR)
+        ranked = lexicon.index.rank(words, _CANDIDATES)
+        # A name and a word beside it are no wording of that name.
+        matches = tuple(
+            match
+            for match in ranked
+            if match.score >= _NEAR and key_of(words_of(match.term.text)) not in lexicon.index.names
+        )
         if matches:
             start, end = run[0][0].idx, run[-1][0].idx + len(run[-1][0].text)
             # Cubed, so that a run with words to spare yields to the exact term inside it.

@@ -7,10 +7,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from ai.artifact import ArtifactError, read_artifact
+from ai.artifact import ArtifactError, content_hash
 from ai.authorship import TAG, device_of, provenance_of
 from ai.codes.notes import Note, notes_of, refuse_unreadable
-from ai.codes.suggestion import DEFAULT, NAME, CodeModel, Suggestion, load, suggest
+from ai.codes.suggestion import NAME, CodeModel, Suggestion, load, suggest
 from ai.codes.terms import RELEASE, SYSTEM
 from ai.invocation import count_of, read_required, values_of
 from fhir_server.operations.contract import Context, Invocation, OperationError, Resource
@@ -21,7 +21,7 @@ _MOST = 100
 _SCALE = Decimal("0.0001")
 
 
-async def answer(invocation: Invocation, context: Context, _models: Path | None = None) -> Resource:
+async def answer(invocation: Invocation, context: Context, models: Path | None = None) -> Resource:
     """Return Parameters with suggestions, best first; see the OperationDefinition.
 
     Refuses with 400 (no text, binary), 404 (unknown encounter), 413 (too long). An encounter without any text gets an
@@ -39,11 +39,12 @@ async def answer(invocation: Invocation, context: Context, _models: Path | None 
         raise OperationError(413, "too-long", f"the encounter's notes have more than {LONGEST} characters")
     try:
         # In a thread, so that a long note holds up nobody else's read.
-        found = await asyncio.to_thread(suggest_for, readable)
-        model, digest = load(), str(read_artifact(DEFAULT, NAME)["sha256"])
+        found = await asyncio.to_thread(suggest_for, readable, models)
+        model = load(models)
     except ArtifactError as error:
         raise OperationError(503, "exception", f"the code model cannot be used: {error}") from error
-    provenance = provenance_of([], list(dict.fromkeys(sources)), device_of(NAME, model.version, digest), context.now)
+    device = device_of(NAME, model.version, content_hash(model.to_artifact()))
+    provenance = provenance_of([], list(dict.fromkeys(sources)), device, context.now)
     return _parameters(found[:count], model, provenance)
 
 
@@ -65,12 +66,14 @@ def _readable(note: Note, *, given: bool) -> bool:
     return True
 
 
-def suggest_for(notes: list[Note]) -> list[tuple[Suggestion, list[tuple[Note, int, int]]]]:
+def suggest_for(
+    notes: list[Note], models: Path | None = None
+) -> list[tuple[Suggestion, list[tuple[Note, int, int]]]]:
     """Return suggestions over several notes: a code once, with its best confidence and all its evidence."""
     best: dict[str, Suggestion] = {}
     evidence: dict[str, list[tuple[Note, int, int]]] = {}
     for note in notes:
-        for suggestion in suggest(note.text, _MOST):
+        for suggestion in suggest(note.text, _MOST, models):
             code = suggestion.code.code
             evidence.setdefault(code, []).extend((note, start, end) for start, end in suggestion.evidence)
             if code not in best or suggestion.confidence > best[code].confidence:

@@ -26,6 +26,8 @@ from ai.metrics import Vector, sigmoid
 NAME = "suggest-codes"
 DEFAULT = Path(__file__).with_name("model.json")
 ACTIVE = frozenset({PLAIN, "possible"})
+LEAST_CONFIDENCE = 0.1
+"""TODO"""
 FACTS = (
     "learned share",
     "learned",
@@ -105,10 +107,31 @@ def from_artifact(artifact: Artifact) -> CodeModel:
     )
 
 
-@lru_cache(maxsize=1)
-def load() -> CodeModel:
-    """Load the shipped model once; raises ArtifactError when it is altered."""
-    return from_artifact(read_artifact(DEFAULT, NAME))
+def model_path(models: Path | None) -> Path:
+    """Return the site's own model if it has trained one, else the shipped default."""
+    own = models / f"{NAME}.json" if models else None
+    return own if own and own.exists() else DEFAULT
+
+
+def load(models: Path | None = None) -> CodeModel:
+    """Load the model in force; raises ArtifactError when it is altered. A replaced file is noticed."""
+    return _load(*_state(models))[0]
+
+
+def lexicon(models: Path | None = None) -> Lexicon:
+    """Return the lexicon of the shipped terms and the model in force."""
+    return _load(*_state(models))[1]
+
+
+def _state(models: Path | None) -> tuple[Path, int]:
+    path = model_path(models)
+    return path, path.stat().st_mtime_ns if path.exists() else 0
+
+
+@lru_cache(maxsize=4)
+def _load(path: Path, _modified: int) -> tuple[CodeModel, Lexicon]:
+    model = from_artifact(read_artifact(path, NAME))
+    return model, Lexicon(shipped_index(), model.learned)
 
 
 def candidates_of(mentions: Iterable[Mention], given: dict[str, int]) -> list[Candidate]:
@@ -149,17 +172,20 @@ def _candidate(code: Code, found: list[tuple[Mention, Match, int]], given: dict[
     return Candidate(code, tuple(mention for mention, _, _ in found), best, facts)
 
 
-@lru_cache(maxsize=1)
-def shipped_lexicon() -> Lexicon:
-    """Return the lexicon of the shipped terms and model."""
-    return Lexicon(shipped_index(), load().learned)
+def suggest(text: str, limit: int = 20, models: Path | None = None) -> list[Suggestion]:
+    """Return the best ``limit`` codes for a note, most confident first, none below ``LEAST_CONFIDENCE``.
+
+    Only asserted mentions count.
+    """
+    model = load(models)
+    mentions = find_mentions(text, lexicon(models))
+    ranked = rank(candidates_of((m for m in mentions if m.assertion in ACTIVE), model.given), model)
+    return confident(ranked)[:limit]
 
 
-def suggest(text: str, limit: int = 20) -> list[Suggestion]:
-    """Return the best ``limit`` codes for a note, most confident first; only asserted mentions count."""
-    model = load()
-    mentions = find_mentions(text, shipped_lexicon())
-    return rank(candidates_of((m for m in mentions if m.assertion in ACTIVE), model.given), model)[:limit]
+def confident(ranked: Iterable[Suggestion]) -> list[Suggestion]:
+    """Return the suggestions that are confident enough to be shown."""
+    return [suggestion for suggestion in ranked if suggestion.confidence >= LEAST_CONFIDENCE]
 
 
 def rank(candidates: Sequence[Candidate], model: CodeModel) -> list[Suggestion]:

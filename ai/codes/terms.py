@@ -87,6 +87,24 @@ def variants(text: str) -> Iterator[str]:
     yield from (inside for inside in _BRACKETED.findall(text) if len(words_of(inside)) <= 4)  # noqa: PLR2004
 
 
+def bracketed_names(terms: Iterable[Term]) -> dict[str, frozenset[str]]:
+    """Return word → spellings of the single words that are terms only as a name in square brackets.
+
+    Such as Wells, Burns, MEN and ALL, which in another spelling are ordinary words.
+    """
+    terms = list(terms)
+    inside = {word for term in terms for word in _BRACKETED.findall(term.text) if word != word.lower()}
+    names: dict[str, set[str]] = {}
+    others: set[str] = set()
+    for term in terms:
+        words = words_of(term.text)
+        if len(words) == 1 and term.text in inside:
+            names.setdefault(words[0], set()).add(term.text)
+        elif len(set(words)) == 1:
+            others.add(words[0])
+    return {word: frozenset(spellings) for word, spellings in names.items() if word not in others}
+
+
 def read_shipped_parents() -> dict[str, str]:
     """Return the ontology's label → label of its superclass, as compiled."""
     lines = gzip.decompress((DATA / "parents.tsv.gz").read_bytes()).decode("utf-8").splitlines()

@@ -25,7 +25,8 @@ class Booking:
     """One appointment. Instants are aware; ``hour`` and ``day`` are in the appointment's own offset.
 
     ``created`` is the booking instant, to which all features refer; ``known`` is when the outcome is on record (the
-    end of the appointment). ``no_show`` is None when the status is not an outcome.
+    end of the appointment). ``age`` is in years with their fraction and ``years`` are the completed ones, both on the
+    day of booking (of the appointment when that is unknown). ``no_show`` is None when the status is not an outcome.
     """
 
     reference: str
@@ -36,6 +37,7 @@ class Booking:
     hour: int | None
     known: datetime | None
     age: float | None
+    years: int | None
     visit_type: str | None
     minutes: int | None
     provider: str | None
@@ -51,7 +53,7 @@ def read_booking(appointment: Resource, birth_dates: dict[str, date]) -> Booking
     patient = _actor(appointment, ("Patient",))
     born = birth_dates.get(patient or "")
     reference_day = created_day or (start.date() if start else None)
-    age = (reference_day - born).days / 365.25 if born and reference_day and born <= reference_day else None
+    age, years = _age(born, reference_day) if born and reference_day and born <= reference_day else (None, None)
     status = appointment.get("status")
     return Booking(
         reference=f"Appointment/{appointment.get('id', '')}",
@@ -62,6 +64,7 @@ def read_booking(appointment: Resource, birth_dates: dict[str, date]) -> Booking
         hour=start.hour if start else None,
         known=start + timedelta(minutes=minutes or _DEFAULT_MINUTES) if start else None,
         age=age,
+        years=years,
         visit_type=_visit_type(appointment),
         minutes=minutes,
         provider=_actor(appointment, ("Practitioner", "PractitionerRole")),
@@ -100,6 +103,12 @@ def read_instant(text: Any) -> tuple[datetime | None, date | None]:
     except ValueError:
         return None, None
     return (instant, instant.date()) if instant.tzinfo else (None, None)
+
+
+def _age(born: date, day: date) -> tuple[float, int]:
+    """Return the age in years with their fraction, and the completed years (born on 29 February: from 1 March)."""
+    before_birthday = (day.month, day.day) < (born.month, born.day)
+    return (day - born).days / 365.25, day.year - born.year - before_birthday
 
 
 def _minutes(appointment: Resource, start: datetime | None, end: datetime | None) -> int | None:

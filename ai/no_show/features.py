@@ -34,10 +34,10 @@ class Feature:
 
 FEATURES = (
     Feature("lead-days", "days between booking and appointment", True, (0, 1, 2, 4, 7, 14, 21, 30, 45, 60, 90)),
-    Feature("patient-rate", "patient's own earlier no-shows", True, None),
+    Feature("patient-rate", "patient's own rate of earlier no-shows", True, None),
     Feature("patient-outcomes", "number of the patient's earlier visits", True, (0, 1, 2, 4, 8, 16)),
     Feature("patient-last", "outcome of the patient's last appointment", False),
-    Feature("provider-rate", "provider's recent no-shows", True, None),
+    Feature("provider-rate", "provider's recent rate of no-shows", True, None),
     Feature("age", "patient's age", True, (0, 5, 12, 18, 25, 35, 45, 55, 65, 75, 90)),
     Feature("hour", "hour of the day", True, (7, 8, 9, 11, 13, 15, 17, 19)),
     Feature("weekday", "day of the week", False),

@@ -26,9 +26,12 @@ _MOST_OF_HISTORY = 20_000
 async def answer(invocation: Invocation, context: Context, models: Path | None = None) -> Resource:
     """Return a RiskAssessment (instance) or a collection Bundle of them (type); see the OperationDefinition.
 
-    Refuses with 400 (no or too many appointments, another type), 404 (unknown id), 422 (no patient, cancelled).
+    Refuses with 400 (no or too many appointments, another type), 404 (unknown id), 405 (store=true
+    by GET), 422 (no patient, cancelled).
     """
     store = flag_of(invocation, "store")
+    if store and invocation.read_only:
+        raise OperationError(405, "not-supported", "store=true writes, so it needs POST")
     appointments = await _appointments(invocation, context)
     if store and any("id" not in appointment for appointment in appointments):
         raise OperationError(422, "business-rule", "store=true needs Appointments that are on this server")

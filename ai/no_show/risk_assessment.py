@@ -41,13 +41,15 @@ def risk_assessment(
     factors = sorted(
         zip((effect.code for effect in model.effects), contributions, strict=True), key=lambda factor: -abs(factor[1])
     )
+    # The model takes the age with its fraction; people say completed years.
+    said = {**row, "age": None if booking.years is None else float(booking.years)}
     basis = [{"reference": f"#{_FACTORS_ID}"}]
     if booking.reference != "Appointment/":
         basis.insert(0, {"reference": booking.reference})
     return {
         "resourceType": "RiskAssessment",
         "meta": {"tag": [TAG]},
-        "contained": [device, _factors(factors, row, model)],
+        "contained": [device, _factors(factors, said, model)],
         "status": "final",
         "method": METHOD,
         "subject": {"reference": booking.patient},
@@ -59,7 +61,7 @@ def risk_assessment(
                 "outcome": NO_SHOW,
                 "probabilityDecimal": _decimal(probability),
                 "relativeRisk": _decimal(probability / model.base_rate),
-                "rationale": _rationale(booking, factors, row, model),
+                "rationale": _rationale(booking, factors, said, model),
             }
         ],
     }
@@ -117,6 +119,8 @@ def fallbacks(booking: Booking, row: dict[str, Value]) -> list[str]:
 
 def _say(code: str, row: dict[str, Value]) -> str:
     value = row[code]
+    if code == "patient-rate" and not row["patient-outcomes"]:
+        return f"{DISPLAYS[code]} (none on record, taken as the base rate)"
     if code.endswith("-rate"):
         return DISPLAYS[code]
     if value is None:

@@ -102,7 +102,7 @@ async def run(context: Context, request: Request) -> Answer:
         raise InvalidRequest.of(issues)
     try:
         output = await operation.handler(
-            Invocation(target.resource_type, target.id, parameters), OperationContext(context)
+            Invocation(target.resource_type, target.id, parameters, read_only=target.safe), OperationContext(context)
         )
     except OperationError as refused:
         error = FhirError(refused.diagnostics, code=refused.code, expression=refused.expression)

@@ -25,8 +25,8 @@ Source = Callable[[OnBytes], Iterator[Found]]
 BATCH_ENTRIES = 200
 BATCH_BYTES = 1 << 20
 FAILURES_KEPT = 1000
-SMALL_BYTES = 4 << 20
-"""Below this a load takes less time than starting worker processes."""
+SMALL_BYTES = 1 << 19
+"""Below this, compressed or not, a load takes less time than starting worker processes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Who stores the batches of a load: this process, or several spawned ones with a few connections each."""
+"""Who stores the batches of a load: this process, or several of its own with a few connections each."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from multiprocessing import get_context
+from multiprocessing.forkserver import ensure_running
 from multiprocessing.queues import Queue
 from queue import Empty, Full
 from types import TracebackType
@@ -24,6 +25,16 @@ _STOP_SECONDS = 10.0
 
 class LoadStoppedError(Exception):
     """The load can't go on; what was stored stays, and running it again goes on from there."""
+
+
+# Forked from a process that has imported everything and runs nothing, so workers start at once.
+PROCESSES = get_context("forkserver")
+
+
+def prepare() -> None:
+    """Begin loading what workers need, so that it goes on while the caller opens its database."""
+    PROCESSES.set_forkserver_preload(["fhir_server.jobs.preload"])
+    ensure_running()
 
 
 class Crew(Protocol):
@@ -81,23 +92,23 @@ class OwnProcess:
 
 
 class Processes:
-    """Stores batches in ``workers`` spawned processes with ``connections`` transactions at a time in each."""
+    """Stores batches in ``workers`` processes with ``connections`` transactions at a time in each."""
 
     def __init__(self, open_target: OpenTarget, workers: int, connections: int) -> None:
-        context = get_context("spawn")
         # Twice what is under way: enough that no connection waits for the reader, few enough to bound memory.
-        self._tasks: Queue[Batch | None] = context.Queue(maxsize=2 * workers * connections)
-        self._results: Queue[Stored | str] = context.Queue()
+        self._tasks: Queue[Batch | None] = PROCESSES.Queue(maxsize=2 * workers * connections)
+        self._results: Queue[Stored | str] = PROCESSES.Queue()
         self._stops = workers * connections
         self._out = 0
         self._processes = [
-            context.Process(
+            PROCESSES.Process(
                 target=work, args=(open_target, connections, self._tasks, self._results), daemon=True, name=f"load-{n}"
             )
             for n in range(workers)
         ]
 
     def __enter__(self) -> Self:
+        prepare()
         for process in self._processes:
             process.start()
         return self

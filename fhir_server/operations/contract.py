@@ -50,11 +50,15 @@ class Context(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """One call: where (``resource_type`` and ``id`` are None above their level) and the in-parameters as a Parameters resource."""
+    """One call: where (``resource_type`` and ``id`` are None above their level) and the in-parameters as a Parameters resource.
+
+    ``read_only`` marks a safe HTTP method: the handler must refuse whatever would write.
+    """
 
     resource_type: str | None
     id: str | None
     parameters: Resource
+    read_only: bool = False
 
 
 Handler = Callable[[Invocation, Context], Awaitable[Resource]]
