@@ -43,6 +43,7 @@ def _booking(row: dict[str, str]) -> Booking:
         hour=None,
         known=day + timedelta(days=1),
         age=float(age) if 0 <= age <= _OLDEST else None,
+        years=age if 0 <= age <= _OLDEST else None,
         visit_type=None,
         minutes=None,
         provider=None,
