@@ -18,10 +18,10 @@ import ai
 from fhir_server.auth.authenticate import Authenticate, BearerTokens, Off
 from fhir_server.auth.caller import DEFAULT_TENANT
 from fhir_server.interactions.context import Server, instant
+from fhir_server.interactions.warm import warm_up
 from fhir_server.operations.registry import register
 from fhir_server.rest.endpoint import FhirEndpoint
 from fhir_server.rest.pages import make_pages
-from fhir_server.interactions.warm import warm_up
 from fhir_server.settings import Settings
 from fhir_server.store.database import Database
 from fhir_server.store.secrets import provide_secret

@@ -66,9 +66,12 @@ def context_of(resources: Sequence[Resource] = ()) -> Context:
     return MemoryContext(resources)
 
 
-def invoke(resource_type: str, identity: str | None = None, *parameters: Resource) -> Invocation:
+def invoke(
+    resource_type: str, identity: str | None = None, *parameters: Resource, read_only: bool = False
+) -> Invocation:
     """Return an invocation with the given parameters."""
-    return Invocation(resource_type, identity, {"resourceType": "Parameters", "parameter": list(parameters)})
+    body = {"resourceType": "Parameters", "parameter": list(parameters)}
+    return Invocation(resource_type, identity, body, read_only=read_only)
 
 
 def refusal(error: OperationError) -> tuple[int, str]:

@@ -1,13 +1,18 @@
 """``Encounter/$suggest-codes``: the code set, the ranking, spans, assertion, and what is returned or refused."""
 
 import asyncio
+import os
+import subprocess
+import sys
 from base64 import b64encode
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ai.artifact import ArtifactError, read_artifact, write_artifact
 from ai.assertion.context import assertion, read_sentence
 from ai.assertion.evaluation import evaluate as evaluate_negation
 from ai.assertion.evaluation import read_negex
@@ -17,7 +22,7 @@ from ai.codes.evaluation import average_precision, evaluate_pairs
 from ai.codes.index import shipped_index
 from ai.codes.mentions import find_mentions
 from ai.codes.operation import LONGEST, answer
-from ai.codes.suggestion import load, shipped_lexicon, suggest
+from ai.codes.suggestion import DEFAULT, LEAST_CONFIDENCE, NAME, lexicon, load, suggest
 from ai.codes.terms import read_pairs
 from ai.codes.training import TooFewNotesError, learn, train
 from ai.codes.words import key_of, words_of
@@ -51,6 +56,67 @@ PIECES = (
 
 def codes_of(text: str) -> set[str]:
     return {suggestion.code.code for suggestion in suggest(text, 100)}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Hypertension, well controlled. Denies chest pain.", {"I10"}),
+        ("HYPERTENSION, WELL CONTROLLED.", {"I10"}),
+        ("All men were fit, well and stable on the 2nd day.", set()),
+        ("Known Takayasu.", {"M31.4"}),
+        ("Operated on for Dupuytren's.", {"M72.0"}),
+    ],
+)
+def test_an_ordinary_word_is_no_finding_but_a_name_as_it_is_written_is_one(text: str, expected: set[str]) -> None:
+    assert codes_of(text) == expected
+
+
+def test_what_is_hardly_likely_is_not_shown() -> None:
+    found = suggest("Type 2 diabetes with polyneuropathy. " + NOTE, 100)
+    assert min(s.confidence for s in found) >= LEAST_CONFIDENCE
+    assert "A69.22" not in {s.code.code for s in found}
+    assert {"E11.9", "G62.9"} <= {s.code.code for s in found}
+
+
+def test_a_sites_own_model_is_the_one_that_answers_and_an_altered_one_is_refused(tmp_path: Path) -> None:
+    shipped = read_artifact(DEFAULT, NAME)
+    own = tmp_path / "suggest-codes.json"
+    digest = write_artifact(own, {**shipped, "version": "own", "learned": {"zorbulitis": [["I10", 0.9]]}})
+    text = {"name": "text", "valueString": "Gout and zorbulitis."}
+    found = asyncio.run(answer(invoke("Encounter", None, text), MemoryContext(), tmp_path))
+    model = next(p for p in found["parameter"] if p["name"] == "model")
+    assert part(model, "version")["valueString"] == "own"
+    device = next(p for p in found["parameter"] if p["name"] == "provenance")["resource"]["contained"][0]
+    assert device["identifier"][0]["value"] == digest
+    codes = {part(p, "code")["valueCoding"]["code"] for p in found["parameter"] if p["name"] == "suggestion"}
+    assert "I10" in codes
+    assert "I10" not in codes_of("Gout and zorbulitis.")
+    own.write_text(own.read_text().replace('"own"', '"mine"'))
+    with pytest.raises(ArtifactError, match="sha256"):
+        load(tmp_path)
+    with pytest.raises(OperationError) as caught:
+        asyncio.run(answer(invoke("Encounter", None, text), MemoryContext(), tmp_path))
+    assert refusal(caught.value) == (503, "exception")
+
+
+def test_misspelt_words_are_ranked_alike_in_every_process() -> None:
+    check = (
+        "from ai.codes.index import Index; from ai.codes.terms import Term\n"
+        "words = [f'hyper{a}{b}' for a in 'abcdefghijklm' for b in 'abcdefghijklm']\n"
+        "index = Index([Term(word, 'I10', 'title') for word in words])\n"
+        "print(index.rank(['hyperzz'], 3))"
+    )
+    printed = {
+        subprocess.run(
+            [sys.executable, "-c", check],
+            capture_output=True,
+            check=True,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+        ).stdout
+        for seed in ("1", "2", "3")
+    }
+    assert len(printed) == 1
 
 
 def call(context: MemoryContext, identity: str | None, *parameters: Resource) -> Resource:
@@ -141,7 +207,7 @@ def test_assertion_follows_the_cues(sentence: str, mention: str, expected: str) 
 def test_spans_are_inside_the_text_in_order_and_apart(pieces: list[str]) -> None:
     text = "".join(pieces)
     end = 0
-    for mention in find_mentions(text, shipped_lexicon()):
+    for mention in find_mentions(text, lexicon()):
         assert end <= mention.start < mention.end <= len(text)
         assert text[mention.start : mention.end].strip() == text[mention.start : mention.end]
         end = mention.end

@@ -10,7 +10,10 @@ import pytest
 from typer.testing import CliRunner
 
 from ai import operations
+from ai.artifact import read_artifact, write_artifact
 from ai.cli import app
+from ai.codes.suggestion import DEFAULT as CODES
+from ai.no_show.model import DEFAULT as NO_SHOW
 from ai.no_show.model import load
 from tests.ai.practice import MemoryContext, make_practice
 
@@ -41,6 +44,15 @@ def test_training_writes_a_model_that_loads_and_evaluation_prints_intervals(prac
     assert evaluated.exit_code == 0, evaluated.output
     for word in ("model", "patient rate only", "base rate only", "AUC", "Brier", "calibration slope", "ECE", "n = 3"):
         assert word in evaluated.output
+
+
+def test_the_list_shows_the_models_in_force(tmp_path: Path) -> None:
+    for name, shipped in (("no-show", NO_SHOW), ("suggest-codes", CODES)):
+        write_artifact(tmp_path / f"{name}.json", {**read_artifact(shipped, name), "version": f"own-{name}"})
+    listed = RUN.invoke(app, ["list"], env={"PRAXIS_MODELS": str(tmp_path)})
+    assert "own-no-show" in listed.output
+    assert "own-suggest-codes" in listed.output
+    assert "own-" not in RUN.invoke(app, ["list"], env={"PRAXIS_MODELS": None}).output
 
 
 def test_training_reads_a_servers_own_appointments(tmp_path: Path) -> None:

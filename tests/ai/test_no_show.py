@@ -133,6 +133,37 @@ def test_store_writes_assessments_and_their_provenance_in_one_transaction() -> N
     assert found["id"]
 
 
+def test_a_read_predicts_but_stores_nothing() -> None:
+    context = MemoryContext([*PATIENTS, booked()])
+    store = {"name": "store", "valueBoolean": True}
+    assert asyncio.run(answer(invoke("Appointment", "new", read_only=True), context)) == predict(context, "new")
+    with pytest.raises(OperationError) as caught:
+        asyncio.run(answer(invoke("Appointment", "new", store, read_only=True), context))
+    assert refusal(caught.value) == (405, "not-supported")
+    assert context.written == []
+
+
+@pytest.mark.parametrize(
+    ("day", "years"),
+    [("2026-02-28", 41), ("2026-03-01", 42), ("2026-11-24", 42), ("2028-02-28", 43), ("2028-02-29", 44)],
+)
+def test_an_age_is_said_in_completed_years(day: str, years: int) -> None:
+    leapling = {"resourceType": "Patient", "id": "p3", "birthDate": "1984-02-29"}
+    visit = booked(created=f"{day}T08:00:00+00:00", start=f"{day}T09:00:00+00:00", end=f"{day}T09:20:00+00:00")
+    found = predict(MemoryContext([leapling, visit]), "new")
+    said = {c["code"]["coding"][0]["code"]: c["code"]["text"] for c in found["contained"][1]["component"]}
+    assert said["age"] == f"patient's age: {years} years"
+
+
+def test_without_any_outcome_the_patients_rate_is_said_to_be_the_base_rate() -> None:
+    found = predict(MemoryContext([*PATIENTS, booked()]), "new")
+    said = {c["code"]["coding"][0]["code"]: c["code"]["text"] for c in found["contained"][1]["component"]}
+    assert "none on record, taken as the base rate" in said["patient-rate"]
+    assert "none on record" in found["prediction"][0]["rationale"]
+    kept = [appointment(f"k{n}", "p3", NOW - timedelta(days=40 + n), 7, "fulfilled") for n in range(6)]
+    assert "none on record" not in str(predict(MemoryContext([*PATIENTS, *kept, booked()]), "new"))
+
+
 def test_many_at_once_score_as_one_by_one_in_the_order_asked() -> None:
     context = MemoryContext([*PATIENTS, *APPOINTMENTS])
     ids = [a["id"] for a in APPOINTMENTS[40:100]]
