@@ -66,9 +66,7 @@ def _readable(note: Note, *, given: bool) -> bool:
     return True
 
 
-def suggest_for(
-    notes: list[Note], models: Path | None = None
-) -> list[tuple[Suggestion, list[tuple[Note, int, int]]]]:
+def suggest_for(notes: list[Note], models: Path | None = None) -> list[tuple[Suggestion, list[tuple[Note, int, int]]]]:
     """Return suggestions over several notes: a code once, with its best confidence and all its evidence."""
     best: dict[str, Suggestion] = {}
     evidence: dict[str, list[tuple[Note, int, int]]] = {}

@@ -27,7 +27,11 @@ NAME = "suggest-codes"
 DEFAULT = Path(__file__).with_name("model.json")
 ACTIVE = frozenset({PLAIN, "possible"})
 LEAST_CONFIDENCE = 0.1
-"""TODO"""
+"""The least confidence of a suggestion that is shown.
+
+Chosen on CodiEsp train, each fifth of its notes judged with words learned from the other four: at 0.1 half of the
+candidates go (2.4 % of them right) and 95.5 % of the right ones stay.
+"""
 FACTS = (
     "learned share",
     "learned",
