@@ -37,7 +37,7 @@ test: lint
 	@$(BIN)/pytest
 
 bench: setup
-	@$(BIN)/python -m bench all --out docs/performance-run.md
+	@$(BIN)/python -m bench all --out docs/performance-run.md && sed -n 1,32p docs/performance-run.md
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
