@@ -27,7 +27,7 @@ OpenContext = Callable[[], AbstractAsyncContextManager["Context"]]
 
 app = typer.Typer(help="AI models: list, train, evaluate.", no_args_is_help=True)
 train_app = typer.Typer(help="Train a model.", no_args_is_help=True)
-evaluate_app = typer.Typer(help="Print held-out figures with 95 % intervals.", no_args_is_help=True)
+evaluate_app = typer.Typer(help="Print held-out figures with 95 % intervals.", invoke_without_command=True)
 app.add_typer(train_app, name="train")
 app.add_typer(evaluate_app, name="evaluate")
 console = Console()
@@ -92,6 +92,13 @@ def train_codes(
         _fail(str(error))
     digest = write_artifact(out, model.to_artifact())
     typer.echo(f"suggest-codes {model.version}, {model.training['notes']} notes, sha256 {digest} → {out}")
+
+
+@evaluate_app.callback()
+def _evaluate(context: typer.Context) -> None:
+    """Print held-out figures with 95 % intervals; without a name, every evaluation that there is data for."""
+    if context.invoked_subcommand is None:
+        evaluate_all(context)
 
 
 @evaluate_app.command("no-show")

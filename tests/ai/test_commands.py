@@ -95,3 +95,10 @@ def test_operations_are_defined_and_nothing_heavy_is_imported() -> None:
     check = "import ai, sys; ai.operations(); import ai.cli; print({'sklearn', 'spacy', 'numpy'} & set(sys.modules))"
     printed = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True).stdout
     assert printed.strip() == "set()"
+
+
+def test_evaluate_without_a_name_runs_what_there_is_data_for() -> None:
+    """Nothing at hand: each evaluation says why it is skipped."""
+    done = RUN.invoke(app, ["evaluate"])
+    assert done.exit_code == 0
+    assert done.output.count("skipped") == 3
