@@ -7,7 +7,6 @@ The ASGI server calls Application; what is below /fhir goes to FhirEndpoint (pla
 from __future__ import annotations
 
 import gc
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -90,12 +89,3 @@ class Application:
                 await self._fhir(scope, receive, send)
                 return
         await self._pages(scope, receive, send)
-
-
-def create_app() -> Application:
-    """Make the application of a worker from its environment (``PRAXIS_*``, ``DATABASE_URL``)."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    settings = Settings()
-    if settings.database_url is None:
-        raise RuntimeError("a worker needs DATABASE_URL; start the server with 'praxis serve'")
-    return Application(settings, settings.database_url)
