@@ -178,7 +178,7 @@ WHERE i.tenant = %s AND i.id = %s AND i.status = 'received'
 FOR UPDATE OF i SKIP LOCKED"""  # noqa: S608 - constants only
 
 _FINISH = """
-UPDATE message_inbox i SET status = 'processed', processed_at = now(), error = NULL, attempts = i.attempts + 1,
+UPDATE message_inbox i SET status = 'processed', processed_at = clock_timestamp(), error = NULL, attempts = i.attempts + 1,
        report = i.report || x.report::jsonb
 FROM unnest(%s::int8[], %s::text[]) AS x(id, report)
 WHERE i.tenant = %s AND i.id = x.id"""
