@@ -31,6 +31,7 @@ async def run(context: Context, session: Session, request: Request) -> Answer:
         request.target.query,
         cursor_key=context.server.cursor_key,
         strict=request.strict,
+        base_url=context.base_url,
     )
     url = f"{context.base_url}/{resource_type}"
     links = [link("self", f"{url}?{urlencode(page.used)}" if page.used else url)]

@@ -14,16 +14,15 @@ from fhir_server.search.bound import BoundQuery
 from fhir_server.search.condition import AllOf, Condition
 from fhir_server.search.controls import CONTROLS, INDECISIVE, Controls
 from fhir_server.search.criteria import bind_criterion
+from fhir_server.search.environment import Environment
 from fhir_server.search.errors import InvalidSearch, Unsupported
 from fhir_server.search.query import Criterion
-from fhir_server.search.registry import SearchParameters
 
 
 def bind(
     resource_type: str,
     criteria: Iterable[Criterion],
-    tenant: int,
-    parameters: SearchParameters,
+    environment: Environment,
     *,
     strict: bool = False,
 ) -> BoundQuery:
@@ -32,7 +31,7 @@ def bind(
     Raises InvalidSearch for bad values, and if ``strict`` for anything that can't be used.
     """
     conditions: list[Condition] = []
-    controls = Controls(resource_type, parameters)
+    controls = Controls(resource_type, environment.parameters)
     used: list[Criterion] = []
     issues: list[Issue] = []
     for criterion in criteria:
@@ -41,7 +40,7 @@ def bind(
                 controls.apply(criterion)
             else:
                 bind_one = bind_criterion if len(criterion.path) == 1 else bind_chain
-                conditions.append(bind_one(resource_type, criterion, tenant, parameters))
+                conditions.append(bind_one(resource_type, criterion, environment))
             used.append(criterion)
         except Unsupported as reason:
             issues.append(Issue("error" if strict else "warning", "not-supported", str(reason)))
@@ -49,7 +48,7 @@ def bind(
         raise InvalidSearch(issues)
     return BoundQuery(
         resource_type=resource_type,
-        tenant=tenant,
+        tenant=environment.tenant,
         where=AllOf(tuple(conditions)),
         sort=tuple(controls.sort),
         count=controls.count,

@@ -12,9 +12,10 @@ from conformance.definitions import resource_types
 from fhir_server.search.chain import Chain, Target
 from fhir_server.search.condition import Condition
 from fhir_server.search.criteria import bind_criterion
+from fhir_server.search.environment import Environment
 from fhir_server.search.errors import Unsupported
 from fhir_server.search.query import Criterion, Forward
-from fhir_server.search.registry import Parameter, SearchParameters
+from fhir_server.search.registry import Parameter
 from fhir_server.search.slot import slot
 
 # Compilation nests some sixty Python frames for each step, out of a thousand.
@@ -46,8 +47,7 @@ class _Steps:
 
     criterion: Criterion
     path: tuple[Forward, ...]
-    tenant: int
-    parameters: SearchParameters
+    environment: Environment
     known: dict[tuple[str, int], _Found | _Lacking] = field(default_factory=dict)
 
     def bind(self, resource_type: str, number: int) -> _Found | _Lacking:
@@ -60,14 +60,14 @@ class _Steps:
 
     def _last(self, resource_type: str) -> _Found | _Lacking:
         code = self.path[-1].name
-        if code not in self.parameters.of(resource_type):
+        if code not in self.environment.parameters.of(resource_type):
             return _Lacking(f"{resource_type} has no search parameter '{code}'")
         compared = Criterion(self.path[-1:], self.criterion.values, self.criterion.name, self.criterion.value)
-        return _Found(bind_criterion(resource_type, compared, self.tenant, self.parameters), 0)
+        return _Found(bind_criterion(resource_type, compared, self.environment), 0)
 
     def _follow(self, resource_type: str, number: int) -> _Found | _Lacking:
         step = self.path[number]
-        parameter = self.parameters.of(resource_type).get(step.name)
+        parameter = self.environment.parameters.of(resource_type).get(step.name)
         if parameter is None or parameter.type != "reference" or not parameter.indexed:
             return _Lacking(f"{resource_type} has no reference parameter '{step.name}' that can be used")
         if not _can_be_followed(parameter):
@@ -93,7 +93,7 @@ class _Steps:
                     f"it can go more than {MOST_SUBSELECTS} ways; name the types, as in 'subject:Patient'"
                 )
         if targets:
-            return _Found(Chain(slot(self.tenant, parameter).salt, tuple(targets)), subselects)
+            return _Found(Chain(slot(self.environment.tenant, parameter).salt, tuple(targets)), subselects)
         if len(lacking) == 1:
             return lacking[0]
         rest_of_name = ".".join(step.name for step in self.path[number:])
@@ -101,13 +101,13 @@ class _Steps:
         return _Lacking(f"none of the types that {origin} refers to has the search parameter '{rest_of_name}'")
 
 
-def bind_chain(resource_type: str, criterion: Criterion, tenant: int, parameters: SearchParameters) -> Condition:
+def bind_chain(resource_type: str, criterion: Criterion, environment: Environment) -> Condition:
     """Return the condition of a criterion of several steps.
 
     Raises InvalidSearch for a bad value; Unsupported, naming the whole chain, for what the server can't use.
     """
     try:
-        found = _Steps(criterion, _forward(criterion), tenant, parameters).bind(resource_type, 0)
+        found = _Steps(criterion, _forward(criterion), environment).bind(resource_type, 0)
     except Unsupported as reason:
         raise _unusable(criterion, str(reason)) from reason
     if isinstance(found, _Lacking):

@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, Integer, select
 from conformance.primitives import date_range
 from fhir_server.search.comparison import split_prefix
 from fhir_server.search.condition import INT8, Candidate, Condition, Scope, any_of
+from fhir_server.search.environment import Environment
 from fhir_server.search.parse import unescape
 from fhir_server.search.registry import Parameter
 from fhir_server.search.slot import Slot
@@ -112,7 +113,7 @@ class Compares:
         )
 
 
-def condition(_: Parameter, place: Slot, __: str | None, values: Sequence[str]) -> Condition:
+def condition(_: Parameter, place: Slot, __: str | None, values: Sequence[str], ___: Environment) -> Condition:
     """Return what a search for dates asks for. Raises ValueError for a bad prefix or date."""
     return any_of([Compares(place.parameter, *searched_span(unescape(value))) for value in values])
 

@@ -12,6 +12,7 @@ from conformance.issues import Issue
 from fhir_server.auth.caller import Caller
 from fhir_server.search import cursor, include, sql
 from fhir_server.search.bind import bind
+from fhir_server.search.environment import Environment
 from fhir_server.search.order import Position
 from fhir_server.search.parse import parse
 from fhir_server.search.registry import SearchParameters, standard
@@ -37,16 +38,17 @@ async def search(
     cursor_key: bytes,
     strict: bool = False,
     registry: SearchParameters | None = None,
+    base_url: str = "",
 ) -> SearchPage:
     """Return a page of what the caller may find. ``parameters`` are decoded pairs, among them perhaps ``_cursor``.
 
     Raises InvalidSearch for bad values, a foreign cursor or, when ``strict``, anything unknown; Forbidden without a
     grant.
     """
-    known = registry or standard()
-    query = rewrite(bind(resource_type, parse(parameters), caller.tenant, known, strict=strict), caller, known)
+    environment = Environment(caller.tenant, registry or standard(), base_url)
+    query = rewrite(bind(resource_type, parse(parameters), environment, strict=strict), caller, environment)
     matches, next_cursor = await _page(session, query, cursor_key) if query.count else ([], None)
-    included, issues = await _included(session, query, matches, caller, known)
+    included, issues = await _included(session, query, matches, caller, environment)
     total = (await session.fetch(*sql.total(query)))[0][0] if query.total else None
     return SearchPage(matches, included, [*query.issues, *issues], total, list(query.used), next_cursor)
 
@@ -73,9 +75,9 @@ def _match(resource_type: str, row: Sequence[Any]) -> Match:
 
 
 async def _included(
-    session: Session, query: Rewritten, matches: list[Match], caller: Caller, known: SearchParameters
+    session: Session, query: Rewritten, matches: list[Match], caller: Caller, environment: Environment
 ) -> tuple[list[Match], list[Issue]]:
-    parts = include.parts(query.includes, matches, caller, known) if matches and query.includes else []
+    parts = include.parts(query.includes, matches, caller, environment) if matches and query.includes else []
     if not parts:
         return [], []
     rows = await session.fetch(*sql.included(query.tenant, parts, include.MOST_INCLUDED + 1))

@@ -9,9 +9,9 @@ import msgspec
 from fhir_server.auth.caller import Caller
 from fhir_server.search.bound import Include
 from fhir_server.search.condition import Condition, has_any
+from fhir_server.search.environment import Environment
 from fhir_server.search.index import values_of
 from fhir_server.search.reference import local
-from fhir_server.search.registry import SearchParameters
 from fhir_server.search.rewrites import permitted
 from fhir_server.search.row import HasId
 from fhir_server.search.searchset import Match
@@ -23,7 +23,7 @@ Reference = tuple[str, str]
 
 
 def parts(
-    includes: Sequence[Include], matches: Sequence[Match], caller: Caller, parameters: SearchParameters
+    includes: Sequence[Include], matches: Sequence[Match], caller: Caller, environment: Environment
 ) -> list[Part]:
     """Return what to read, by type, for all includes of a page; types that the caller may not read are left out."""
     wanted: dict[str, list[Condition]] = {}
@@ -36,7 +36,7 @@ def parts(
             wanted.setdefault(include.parameter.resource_type, []).append(has_any(tokens))
     found = []
     for resource_type, conditions in wanted.items():
-        allowed = permitted(caller, "read", resource_type, parameters)
+        allowed = permitted(caller, "read", resource_type, environment)
         if allowed is not None:
             found += [Part(resource_type, condition, allowed) for condition in conditions]
     return found

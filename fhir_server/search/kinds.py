@@ -9,6 +9,7 @@ from types import MappingProxyType
 from fhir_server.search import date, number, quantity, reference, string, token, uri
 from fhir_server.search.bound import SortSource
 from fhir_server.search.condition import Condition, has_any
+from fhir_server.search.environment import Environment
 from fhir_server.search.registry import Parameter
 from fhir_server.search.slot import Extract, Slot
 
@@ -17,13 +18,13 @@ from fhir_server.search.slot import Extract, Slot
 class Kind:
     """A parameter type: its extraction, its predicate and what goes with them.
 
-    ``condition`` takes (parameter, slot, modifier, escaped alternatives) and raises ValueError for bad values.
+    ``condition`` takes (parameter, slot, modifier, escaped alternatives, environment) and raises ValueError for bad values.
     ``present`` says that a resource has the parameter; None when tokens mark that. ``sort`` names the index to order
     by.
     """
 
     extract: Extract
-    condition: Callable[[Parameter, Slot, str | None, Sequence[str]], Condition]
+    condition: Callable[[Parameter, Slot, str | None, Sequence[str], Environment], Condition]
     modifiers: frozenset[str]
     present: Callable[[Slot], Condition] | None = None
     sort: SortSource | None = None

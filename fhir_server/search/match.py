@@ -11,6 +11,7 @@ from typing import Any
 
 from fhir_server.search.condition import Candidate
 from fhir_server.search.criteria import bind_all
+from fhir_server.search.environment import Environment
 from fhir_server.search.index import index
 from fhir_server.search.registry import SearchParameters, standard
 from fhir_server.store.entries import IndexEntries
@@ -24,13 +25,14 @@ def matches(
     *,
     entries: IndexEntries | None = None,
     parameters: SearchParameters | None = None,
+    base_url: str = "",
 ) -> bool:
     """Tell whether a resource fulfils all criteria; one that can't be used or has a bad value is fulfilled by none.
 
     ``entries`` saves indexing the resource again.
     """
-    known = parameters or standard()
-    condition = bind_all(resource_type, criteria, tenant, known)
+    environment = Environment(tenant, parameters or standard(), base_url)
+    condition = bind_all(resource_type, criteria, environment)
     if condition is None:
         return False
     updated = resource.get("meta", {}).get("lastUpdated")
@@ -38,6 +40,6 @@ def matches(
         Candidate(
             resource.get("id"),
             None if updated is None else datetime.fromisoformat(updated),
-            index(resource_type, resource, tenant, known) if entries is None else entries,
+            index(resource_type, resource, tenant, environment.parameters) if entries is None else entries,
         )
     )

@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, Integer, Numeric, or_, select
 
 from fhir_server.search.comparison import split_prefix
 from fhir_server.search.condition import INT8, Candidate, Condition, Scope, any_of
+from fhir_server.search.environment import Environment
 from fhir_server.search.parse import unescape
 from fhir_server.search.registry import Parameter
 from fhir_server.search.slot import Slot
@@ -134,7 +135,7 @@ class Compares:
         return bool(COMPARE[self.prefix](entry.low, entry.high, self.least, self.beyond))
 
 
-def condition(_: Parameter, place: Slot, __: str | None, values: Sequence[str]) -> Condition:
+def condition(_: Parameter, place: Slot, __: str | None, values: Sequence[str], ___: Environment) -> Condition:
     """Return what a search for numbers asks for. Raises ValueError for a bad prefix or number."""
     return any_of([Compares(place.parameter, *searched_range(unescape(value))) for value in values])
 

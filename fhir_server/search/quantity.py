@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fhir_server.search.condition import Condition, any_of
+from fhir_server.search.environment import Environment
 from fhir_server.search.number import Compares, add_range, present, searched_range
 from fhir_server.search.parse import split, unescape
 from fhir_server.search.registry import Parameter
@@ -45,7 +46,7 @@ def _unit(quantity: dict[str, Any]) -> Unit:
     )
 
 
-def condition(_: Parameter, place: Slot, __: str | None, values: Sequence[str]) -> Condition:
+def condition(_: Parameter, place: Slot, __: str | None, values: Sequence[str], ___: Environment) -> Condition:
     """Return what a search for ``5.4``, ``5.4|system|code`` or ``5.4||unit`` asks for. Raises ValueError if bad."""
     return any_of([_condition(place, value) for value in values])
 

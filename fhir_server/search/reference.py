@@ -8,6 +8,7 @@ from typing import Any
 
 from conformance.definitions import resource_types
 from fhir_server.search.condition import Condition, has_any
+from fhir_server.search.environment import Environment
 from fhir_server.search.parse import unescape
 from fhir_server.search.registry import Parameter
 from fhir_server.search.slot import Slot
@@ -53,7 +54,9 @@ def local(target: str) -> str | None:
     return f"{found[1]}/{found[2]}" if found and found[1] in _TYPES else None
 
 
-def condition(parameter: Parameter, place: Slot, modifier: str | None, values: Sequence[str]) -> Condition:
+def condition(
+    parameter: Parameter, place: Slot, modifier: str | None, values: Sequence[str], _: Environment
+) -> Condition:
     """Return what a search by ``Type/id``, ``id`` or URL asks for, or with ``:identifier`` by business identifier."""
     if modifier == "identifier":
         return has_any(place.identifier_salt ^ value_hash(searched_text(value)) for value in values)

@@ -15,29 +15,29 @@ from fhir_server.search.bound import BoundQuery
 from fhir_server.search.chain import Chain, Target
 from fhir_server.search.condition import AllOf, AnyOf, Condition, HasTokens, Not, parts
 from fhir_server.search.criteria import bind_all
-from fhir_server.search.registry import SearchParameters
+from fhir_server.search.environment import Environment
 
 Rewritten = NewType("Rewritten", BoundQuery)
 Permitted = NewType("Permitted", AllOf)
-Rewrite = Callable[[BoundQuery, Caller, SearchParameters], BoundQuery]
+Rewrite = Callable[[BoundQuery, Caller, Environment], BoundQuery]
 
 
-def rewrite(query: BoundQuery, caller: Caller, parameters: SearchParameters) -> Rewritten:
+def rewrite(query: BoundQuery, caller: Caller, environment: Environment) -> Rewritten:
     """Return the query after all rewrites. Raises Forbidden when the caller may not search a type that it needs."""
     for step in REWRITES:
-        query = step(query, caller, parameters)
+        query = step(query, caller, environment)
     return Rewritten(query)
 
 
-def authorize(query: BoundQuery, caller: Caller, parameters: SearchParameters) -> BoundQuery:
+def authorize(query: BoundQuery, caller: Caller, environment: Environment) -> BoundQuery:
     """Limit a query to the caller's tenant and to what one of its grants for ``search`` covers, at every step of chains."""
-    allowed = permitted(caller, "search", query.resource_type, parameters)
+    allowed = permitted(caller, "search", query.resource_type, environment)
     if allowed is None or query.tenant != caller.tenant:
         raise Forbidden(f"{caller.subject} may not search {query.resource_type}.")
-    return replace(query, where=AllOf((_authorize_chains(query.where, caller, parameters), allowed)))
+    return replace(query, where=AllOf((_authorize_chains(query.where, caller, environment), allowed)))
 
 
-def _authorize_chains(condition: Condition, caller: Caller, parameters: SearchParameters) -> Condition:
+def _authorize_chains(condition: Condition, caller: Caller, environment: Environment) -> Condition:
     """Limit all that chains lead to to what the caller may search: who finds by a value learns of it.
 
     Of several types that a reference may point to, those that the caller may not search at all drop out; Forbidden
@@ -45,29 +45,29 @@ def _authorize_chains(condition: Condition, caller: Caller, parameters: SearchPa
     """
     match condition:
         case Chain():
-            targets = tuple(_authorized(condition.targets, caller, parameters))
+            targets = tuple(_authorized(condition.targets, caller, environment))
             if not targets:
                 types = ", ".join(target.resource_type for target in condition.targets)
                 raise Forbidden(f"{caller.subject} may not search {types}, as the chained parameter asks.")
             return replace(condition, targets=targets)
         case AllOf() | AnyOf():
-            inner = tuple(_authorize_chains(part, caller, parameters) for part in condition.conditions)
+            inner = tuple(_authorize_chains(part, caller, environment) for part in condition.conditions)
             return replace(condition, conditions=inner)
         case Not():
-            return Not(_authorize_chains(condition.condition, caller, parameters))
+            return Not(_authorize_chains(condition.condition, caller, environment))
         case _:
             return condition
 
 
-def _authorized(targets: Iterable[Target], caller: Caller, parameters: SearchParameters) -> Iterator[Target]:
+def _authorized(targets: Iterable[Target], caller: Caller, environment: Environment) -> Iterator[Target]:
     for target in targets:
-        allowed = permitted(caller, "search", target.resource_type, parameters)
+        allowed = permitted(caller, "search", target.resource_type, environment)
         if allowed is not None:
-            wanted = _authorize_chains(target.wanted, caller, parameters)
+            wanted = _authorize_chains(target.wanted, caller, environment)
             yield Target(target.resource_type, wanted, allowed)
 
 
-def merge_tokens(query: BoundQuery, _: Caller, __: SearchParameters) -> BoundQuery:
+def merge_tokens(query: BoundQuery, _: Caller, __: Environment) -> BoundQuery:
     """Make one containment test of all tokens that must be there, which is what the GIN index answers best."""
     conditions = list(parts(query.where))
     required = [c for c in conditions if isinstance(c, HasTokens) and c.every]
@@ -81,20 +81,18 @@ REWRITES: tuple[Rewrite, ...] = (authorize, merge_tokens)
 
 
 def permitted(
-    caller: Caller, interaction: Interaction, resource_type: str, parameters: SearchParameters
+    caller: Caller, interaction: Interaction, resource_type: str, environment: Environment
 ) -> Permitted | None:
     """Return the condition that resources must fulfil for a caller's interaction; None when it is forbidden."""
     grants = caller.grants_for(interaction, resource_type)
     if any(not grant.criteria for grant in grants):
         return Permitted(AllOf(()))
-    alternatives = tuple(_covered(grants, resource_type, caller.tenant, parameters))
+    alternatives = tuple(_covered(grants, resource_type, environment))
     return Permitted(AllOf((AnyOf(alternatives),))) if alternatives else None
 
 
-def _covered(
-    grants: Iterable[Grant], resource_type: str, tenant: int, parameters: SearchParameters
-) -> Iterator[Condition]:
+def _covered(grants: Iterable[Grant], resource_type: str, environment: Environment) -> Iterator[Condition]:
     for grant in grants:
-        condition = bind_all(resource_type, grant.criteria, tenant, parameters)
+        condition = bind_all(resource_type, grant.criteria, environment)
         if condition is not None:  # a criterion that the type can't be held to covers nothing
             yield condition

@@ -13,6 +13,7 @@ from psycopg.types.numeric import Int4
 from sqlalchemy import ColumnElement, Integer, Text, select
 
 from fhir_server.search.condition import Candidate, Condition, Scope, any_of, has_any
+from fhir_server.search.environment import Environment
 from fhir_server.search.parse import unescape
 from fhir_server.search.registry import Parameter
 from fhir_server.search.slot import EXACT, Slot
@@ -101,7 +102,7 @@ class StartsWith:
         return any(e.parameter == self.parameter and e.value.startswith(self.prefix) for e in entries)
 
 
-def condition(_: Parameter, place: Slot, modifier: str | None, values: Sequence[str]) -> Condition:
+def condition(_: Parameter, place: Slot, modifier: str | None, values: Sequence[str], __: Environment) -> Condition:
     """Return what a search for strings asks for; ``:exact`` compares whole strings, case and accents included."""
     if modifier == "exact":
         return has_any(place.token(EXACT + unescape(value)) for value in values)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fhir_server.search.condition import Condition, Not, has_any
+from fhir_server.search.environment import Environment
 from fhir_server.search.parse import split, unescape
 from fhir_server.search.registry import Parameter
 from fhir_server.search.slot import Slot
@@ -54,7 +55,7 @@ def escape(code: str) -> str:
     return code.replace("|", r"\|") if "|" in code else code
 
 
-def condition(_: Parameter, place: Slot, modifier: str | None, values: Sequence[str]) -> Condition:
+def condition(_: Parameter, place: Slot, modifier: str | None, values: Sequence[str], __: Environment) -> Condition:
     """Return what a search for codes asks for; ``:not`` also finds resources without any code."""
     found = has_any(place.salt ^ value_hash(searched_text(value)) for value in values)
     return Not(found) if modifier == "not" else found

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fhir_server.search.condition import Condition, has_any
+from fhir_server.search.environment import Environment
 from fhir_server.search.parse import unescape
 from fhir_server.search.registry import Parameter
 from fhir_server.search.slot import Slot
@@ -23,6 +24,6 @@ def extract(slot: Slot, fhir_type: str, value: Any, entries: IndexEntries) -> No
         entries.tokens.append(slot.token(value.partition("|")[0]))
 
 
-def condition(_: Parameter, place: Slot, __: str | None, values: Sequence[str]) -> Condition:
+def condition(_: Parameter, place: Slot, __: str | None, values: Sequence[str], ___: Environment) -> Condition:
     """Return what a search for URIs asks for."""
     return has_any(place.token(unescape(value)) for value in values)

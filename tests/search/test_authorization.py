@@ -7,6 +7,7 @@ import pytest
 from fhir_server.auth.caller import Caller, Grant, Interaction
 from fhir_server.errors import Forbidden
 from fhir_server.search.bind import bind
+from fhir_server.search.environment import Environment
 from fhir_server.search.match import matches
 from fhir_server.search.parse import parse
 from fhir_server.search.registry import standard
@@ -101,9 +102,9 @@ def test_includes_need_a_grant_to_read(clinic: World) -> None:
 
 
 def test_a_query_for_another_tenant_is_refused(clinic: World) -> None:
-    query = bind("Patient", parse([]), clinic.tenant, standard())
+    query = bind("Patient", parse([]), Environment(clinic.tenant, standard()))
     with pytest.raises(Forbidden):
-        rewrite(query, Caller("stranger", clinic.tenant + 1, (Grant(),)), standard())
+        rewrite(query, Caller("stranger", clinic.tenant + 1, (Grant(),)), Environment(clinic.tenant, standard()))
 
 
 def test_authorization_is_the_first_rewrite() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from fhir_server.search import sql
 from fhir_server.search.bind import bind
+from fhir_server.search.environment import Environment
 from fhir_server.search.index import index
 from fhir_server.search.parse import parse
 from fhir_server.search.registry import standard
@@ -21,8 +22,8 @@ ROWS = 6000
 
 
 def statement(world: World, resource_type: str, *parameters: tuple[str, str]) -> sql.Run:
-    query = bind(resource_type, parse(parameters), world.tenant, standard(), strict=True)
-    return sql.page(rewrite(query, world.caller(), standard()), None)
+    query = bind(resource_type, parse(parameters), Environment(world.tenant, standard()), strict=True)
+    return sql.page(rewrite(query, world.caller(), Environment(world.tenant, standard())), None)
 
 
 def test_queries_of_one_shape_share_their_text(world: World) -> None:
@@ -52,7 +53,7 @@ def test_chains_are_part_of_the_shape(world: World) -> None:
 
 
 def test_a_chain_that_was_not_authorized_is_no_sql(world: World) -> None:
-    query = bind("Observation", parse([("patient.name", "x")]), world.tenant, standard())
+    query = bind("Observation", parse([("patient.name", "x")]), Environment(world.tenant, standard()))
     with pytest.raises(TypeError, match="not authorized"):
         sql.page(Rewritten(query), None)
 
