@@ -33,7 +33,13 @@ lint: setup
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-test: lint
+# The npm client of tests/clients, by the Node.js that comes as a wheel with the development dependencies.
+CLIENTS := tests/clients/node_modules/.package-lock.json
+$(CLIENTS): tests/clients/package-lock.json $(VENV)/.ready
+	@cd tests/clients && PATH="$(abspath $(BIN)):$$PATH" npm ci --ignore-scripts --no-audit --no-fund --silent
+	@touch $@
+
+test: lint $(CLIENTS)
 	@$(BIN)/pytest
 
 bench: setup

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from html import escape
 from importlib.metadata import version
+from typing import Annotated
 
-from fastapi import APIRouter, Request
-from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import HTMLResponse, JSONResponse, Response
 
 from conformance.capability import INTERACTIONS
+from conformance.decode import encode
 from conformance.definitions import FHIR_VERSION, resource_types
+from conformance.openapi import openapi
 from fhir_server.auth.caller import DEFAULT_TENANT
 from fhir_server.errors import FhirError
 from fhir_server.interactions.context import Server
@@ -87,10 +91,33 @@ def make_pages(server: Server, base_path: str) -> APIRouter:
         return _page(
             "Praxis API",
             f"<h1>API</h1><p>Every resource type: {interactions}; <code>batch</code> and <code>transaction</code> at the base. "
-            f'The whole, for machines: <a href="{base_path}/metadata?_pretty=true">CapabilityStatement</a>.</p>'
+            f'The whole, for machines: <a href="{base_path}/metadata?_pretty=true">CapabilityStatement</a>, '
+            '<a href="/openapi.json">OpenAPI</a> (<code>?type=Patient</code> for some types only).</p>'
             f"<h2>Operations</h2><table>{operations}</table><h2>Resource types and their search parameters</h2>"
             f"<table>{resources}</table>",
         )
+
+    @lru_cache(maxsize=4)
+    def description(base_url: str, names: tuple[str, ...]) -> bytes:
+        return encode(
+            openapi(
+                software_version=version("praxis-fhir"),
+                base_url=base_url,
+                resource_types=names,
+                search_parameters=described_parameters(),
+                operations=[operation.definition for operation in server.operations.values()],
+            )
+        )
+
+    @router.get("/openapi.json")
+    async def describe(request: Request, types: Annotated[list[str] | None, Query(alias="type")] = None) -> Response:
+        """Describe the FHIR API in OpenAPI 3.1: all resource types, or those that ``type`` names."""
+        names = resource_types() if types is None else tuple(dict.fromkeys(types))
+        unknown = [name for name in names if name not in resource_types()]
+        if unknown:
+            return JSONResponse({"reason": f"{unknown[0][:64]} is not a FHIR R4 resource type."}, status_code=404)
+        base_url = f"{request.url.scheme}://{request.url.netloc}{base_path}"
+        return Response(description(base_url, names), media_type="application/json")
 
     @router.get("/health")
     async def health() -> JSONResponse:
