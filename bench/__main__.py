@@ -1,4 +1,4 @@
-"""The load generator's command line: ``python -m bench run | seed | mllp | startup | all``."""
+"""The load generator's command line: ``python -m bench run | seed | mllp | startup | scale | all``."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from bench.http_client import parse_base
 from bench.machine import describe_machine
 from bench.mllp import measure_feed
 from bench.report import document, table
+from bench.scale import measure_growth, report
 from bench.scenarios import SCENARIOS
 from bench.seed import seed
 from bench.startup import serving, worker_memory
@@ -50,7 +51,17 @@ def make_parser() -> argparse.ArgumentParser:
     commands.add_parser("startup", help="measure the time to ready and the memory of the workers")
     everything = commands.add_parser("all", parents=[load], help="start a server of our own and measure everything")
     everything.add_argument("--messages", type=int, default=2000)
+    grow = commands.add_parser("scale", help="measure how selective searches and disk change as the data grows")
+    grow.add_argument("--sizes", type=_numbers, default=[100_000, 1_000_000], help="resources, ascending")
+    grow.add_argument("--out", type=Path, help="write the Markdown there")
     return parser
+
+
+def _scale(options: argparse.Namespace) -> None:
+    text = report(measure_growth(options.sizes))
+    print(text)
+    if options.out:
+        options.out.write_text(text)
 
 
 def _run(options: argparse.Namespace) -> None:
@@ -114,7 +125,9 @@ def main() -> None:
     else:
         uvloop.install()
     options = make_parser().parse_args()
-    {"run": _run, "seed": _seed, "mllp": _mllp, "startup": _startup, "all": _all}[options.command](options)
+    {"run": _run, "seed": _seed, "mllp": _mllp, "startup": _startup, "scale": _scale, "all": _all}[options.command](
+        options
+    )
 
 
 if __name__ == "__main__":
