@@ -20,6 +20,12 @@ LOINC = "http://loinc.org"
 _MARK = "RUNRUNRU0000000000"
 """Stands where a request gets eight characters of the run and ten digits of a running number."""
 
+_GRAPHQL = """query ($id: String!) { Patient(id: $id) {
+  id birthDate gender name { family given }
+  ObservationList(_reference: patient, _count: 20) {
+    id status effectiveDateTime code { text coding { system code display } } valueQuantity { value unit }
+  } } }"""
+
 _SMALL = 18  # Observations, with Patient and Encounter 20 entries
 
 
@@ -147,6 +153,13 @@ def _bundle(base: Base, _sample: Sample, bundles: list[bytes]) -> Iterator[Reque
     return _numbered(base, "", made)
 
 
+def _graphql(base: Base, sample: Sample, _bundles: list[bytes]) -> Iterator[Request]:
+    rng = Random(8)
+    ids = _need(sample.observed, "patients with Observations")
+    asked = [encode({"query": _GRAPHQL, "variables": {"id": rng.choice(ids)}}) for _ in range(POOL)]
+    return _repeat([base.request("POST", "/$graphql", body, "application/json") for body in asked])
+
+
 SCENARIOS: dict[str, Requests] = {
     "create": _create,
     "read": _read,
@@ -174,6 +187,7 @@ SCENARIOS: dict[str, Requests] = {
         lambda rng, _: f"/Patient?gender={rng.choice(('female', 'male'))}&_total=accurate&_count=10"
     ),
     "everything": _search(lambda rng, s: f"/Patient/{_observed(rng, s)}/$everything?_count=200"),
+    "graphql": _graphql,
     "bundle_small": _bundle_small,
     "bundle": _bundle,
 }

@@ -5,17 +5,46 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from conformance.definitions import FHIR_VERSION, SearchParameter, resource_types
+from conformance.definitions import FHIR_VERSION, SearchParameter, compartments, resource_types
+from conformance.patch import MEDIA_TYPES as PATCH_TYPES
 
-INTERACTIONS = ("read", "vread", "update", "delete", "history-instance", "create", "search-type")
+INTERACTIONS = (
+    "read",
+    "vread",
+    "update",
+    "patch",
+    "delete",
+    "history-instance",
+    "history-type",
+    "create",
+    "search-type",
+)
 
 
+COMPARTMENTS = "http://hl7.org/fhir/CompartmentDefinition/"
 # An operation on one of these is an operation on every type that it stands for.
 ABSTRACT = frozenset(("Resource", "DomainResource"))
 
 
 def _operation(definition: Mapping[str, Any]) -> dict[str, Any]:
     return {"name": definition["code"], "definition": definition["url"]}
+
+
+def _parameter(parameter: SearchParameter) -> dict[str, Any]:
+    documentation = parameter.description or parameter.code
+    return {
+        "name": parameter.code,
+        "definition": parameter.url,
+        "type": parameter.type,
+        "documentation": documentation,
+    }
+
+
+def _shared(search_parameters: Mapping[str, Sequence[SearchParameter]]) -> list[SearchParameter]:
+    """Return the parameters that every type has, by which all can be searched at once."""
+    first, *others = (search_parameters.get(name, ()) for name in resource_types())
+    urls = {p.url for p in first}.intersection(*({p.url for p in parameters} for parameters in others))
+    return [p for p in first if p.url in urls]
 
 
 def _resource(
@@ -34,14 +63,11 @@ def _resource(
         "conditionalCreate": True,
         "conditionalRead": "full-support",
         "conditionalUpdate": True,
-        "conditionalDelete": "single",
+        "conditionalDelete": "multiple",
         "referencePolicy": ["literal", "logical", "local"],
-        "searchInclude": [f"{name}:{p.code}" for p in parameters if p.type == "reference"],
-        "searchRevInclude": list(reverse),
-        "searchParam": [
-            {"name": p.code, "definition": p.url, "type": p.type, "documentation": p.description or p.code}
-            for p in parameters
-        ],
+        "searchInclude": ["*", *(f"{name}:{p.code}" for p in parameters if p.type == "reference")],
+        "searchRevInclude": ["*", *reverse],
+        "searchParam": [_parameter(p) for p in parameters],
     }
     places = {name, *ABSTRACT}
     own = [
@@ -86,7 +112,14 @@ def capability_statement(
             _resource(name, search_parameters.get(name, ()), sorted(reverse[name]), operations)
             for name in resource_types()
         ],
-        "interaction": [{"code": "transaction"}, {"code": "batch"}],
+        "interaction": [
+            {"code": "transaction"},
+            {"code": "batch"},
+            {"code": "history-system"},
+            {"code": "search-system"},
+        ],
+        "searchParam": [_parameter(p) for p in _shared(search_parameters)],
+        "compartment": [f"{COMPARTMENTS}{name[0].lower()}{name[1:]}" for name in sorted(compartments())],
     }
     system = [_operation(o) for o in operations if o["system"]]
     if system:
@@ -99,6 +132,7 @@ def capability_statement(
         "software": {"name": "Praxis", "version": software_version},
         "implementation": {"description": "Praxis FHIR server"},
         "fhirVersion": FHIR_VERSION,
-        "format": ["application/fhir+json", "json"],
+        "format": ["application/fhir+json", "json", "application/fhir+xml", "xml", "application/fhir+ndjson", "ndjson"],
+        "patchFormat": list(PATCH_TYPES),
         "rest": [rest],
     }

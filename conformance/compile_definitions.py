@@ -20,6 +20,20 @@ REGEX_EXTENSION = "http://hl7.org/fhir/StructureDefinition/regex"
 SYSTEM_TYPES = "http://hl7.org/fhirpath/System."
 PROFILE_BASE = "http://hl7.org/fhir/StructureDefinition/"
 
+OPERATIONS = frozenset(
+    (
+        "Composition-document",
+        "Encounter-everything",
+        "Observation-lastn",
+        "Patient-everything",
+        "Patient-match",
+        "Resource-graphql",
+        "Resource-meta",
+        "Resource-meta-add",
+        "Resource-meta-delete",
+    )
+)
+
 Json = dict[str, Any]
 
 
@@ -193,9 +207,20 @@ def compile_search_parameter(definition: Json) -> Json:
         "component",
         "multipleOr",
         "multipleAnd",
+        "xpathUsage",
         "description",
     )
     return {key: definition[key] for key in keep if key in definition}
+
+
+def compile_operations(folder: Path) -> dict[str, Json]:
+    """Return the OperationDefinitions of what this server implements, by id, without what is said about their authors."""
+    dropped = ("text", "meta", "contact", "publisher", "date", "experimental")
+    return {
+        o["id"]: {key: value for key, value in o.items() if key not in dropped}
+        for o in read(folder, "OperationDefinition")
+        if o["id"] in OPERATIONS
+    }
 
 
 def main(folder: Path) -> None:
@@ -225,6 +250,7 @@ def main(folder: Path) -> None:
             if not c["id"].startswith("example")
         },
     )
+    write("operations", compile_operations(folder))
     resources = sorted(n for n, t in types.items() if t["kind"] == "resource" and not t.get("abstract"))
     print(f"{len(types)} types, {len(resources)} resource types")
 

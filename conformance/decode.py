@@ -118,7 +118,7 @@ def _refuse(body: bytes, resource_type: str | None, error: Exception) -> NoRetur
 def _settle(body: bytes, resource_type: str | None) -> None:
     """Let the walk decide: raise InvalidResource if it finds issues."""
     try:
-        resource = _parse(body)
+        resource = parse(body)
     except RecursionError as e:
         raise InvalidResource([Issue("error", "structure", _TOO_DEEP)]) from e
     issues = walk(resource)
@@ -133,8 +133,11 @@ def _mismatch(name: str, expected: str) -> Issue:
     return Issue("error", "invalid", f"Expected a resource of type {expected}, found {name}", name)
 
 
-def _parse(body: bytes) -> Any:
-    """Parse JSON for the walk, noting repeated properties. Raises InvalidResource with the position of a fault."""
+def parse(body: bytes) -> Any:
+    """Parse JSON; objects with repeated properties are :class:`conformance.walk.DuplicatedObject`.
+
+    Raises InvalidResource with the position of a fault, RecursionError for deep nesting.
+    """
     try:
         text = body.decode()
         resource = json.loads(

@@ -75,6 +75,7 @@ class SearchParameter:
     target: tuple[str, ...]
     component: tuple[tuple[str, str], ...]
     description: str
+    usage: str = "normal"  # or phonetic, nearby, distance, other
 
 
 def _load(name: str) -> Any:
@@ -140,6 +141,7 @@ def search_parameters() -> tuple[SearchParameter, ...]:
             target=tuple(raw.get("target", ())),
             component=tuple((c["definition"], c["expression"]) for c in raw.get("component", ())),
             description=raw.get("description", ""),
+            usage=raw.get("xpathUsage", "normal"),
         )
         for raw in _load("search-parameters")
     )
@@ -154,3 +156,9 @@ def compartments() -> Mapping[str, Mapping[str, tuple[str, ...]]]:
             for code, members in _load("compartments").items()
         }
     )
+
+
+@cache
+def operation_definitions() -> Mapping[str, dict[str, Any]]:
+    """The official OperationDefinitions of what this server implements, by id (``Patient-everything`` …)."""
+    return MappingProxyType(_load("operations"))

@@ -25,7 +25,7 @@ from fhir_server.store.embedded import BackupError, EmbeddedPostgresError
 from fhir_server.store.migrate import SchemaMismatch
 
 if TYPE_CHECKING:
-    from fhir_server.interactions.operation import OperationContext
+    from fhir_server.interactions.operation_context import OperationContext
     from fhir_server.jobs.load import Progress, Summary
     from fhir_server.store.database import Session
 
@@ -87,7 +87,7 @@ async def _own_data() -> AsyncIterator[OperationContext]:
     """Open this installation's data to the AI commands."""
     from fhir_server.auth.caller import Caller, Grant  # noqa: PLC0415
     from fhir_server.interactions.context import Context, instant  # noqa: PLC0415
-    from fhir_server.interactions.operation import OperationContext  # noqa: PLC0415
+    from fhir_server.interactions.operation_context import OperationContext  # noqa: PLC0415
     from fhir_server.main import open_server  # noqa: PLC0415
 
     settings = read_settings()
@@ -278,6 +278,26 @@ def demo(
         raise typer.Exit(1)
 
 
+@app.command()
+def reindex(
+    types: Annotated[list[str] | None, typer.Argument(metavar="[TYPE]...", help="Resource types; default all.")] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Make the index entries of stored resources anew, while the server runs or not."""
+    from fhir_server.background import STATEMENT_SECONDS  # noqa: PLC0415
+    from fhir_server.jobs.reindex_now import reindex_now  # noqa: PLC0415
+    from fhir_server.main import open_server  # noqa: PLC0415
+
+    async def run(dsn: str, show: Callable[[str], None]) -> str:
+        async with open_server(settings, dsn) as server:
+            return await reindex_now(server, types or (), settings.base_url or "", show)
+
+    settings = read_settings(data_dir=data_dir, statement_timeout=STATEMENT_SECONDS)
+    with one_line_errors(), opened(settings) as dsn, Console(stderr=True).status("reindexing") as status:
+        done = asyncio.run(run(dsn, lambda progress: status.update(f"reindexing: {progress}")))
+    console.print(done)
+
+
 @db.command()
 def backup(file: Annotated[Path, typer.Argument(help="The file to write.")], data_dir: DataDir = None) -> None:
     """Write the whole database to a file, while the server runs or not."""
@@ -322,16 +342,22 @@ def check(data_dir: DataDir = None) -> None:
 def token_create(
     name: Annotated[str, typer.Argument(help="Who will use it: shown in lists and the audit trail.")],
     days: Annotated[int, typer.Option(help="Days until it expires; 0 for never.")] = 365,
+    allow_expunge: Annotated[
+        bool, typer.Option("--allow-expunge", help="Its holder may remove history and resources for good ($expunge).")
+    ] = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Make a bearer token with access to everything and print it; it is shown only now."""
+    """Make a bearer token with access to everything but $expunge and print it; it is shown only now."""
     from fhir_server.auth.tokens import create_token  # noqa: PLC0415
 
     if not name.strip():
         fail("a token needs a name")
     expires = datetime.now(UTC) + timedelta(days=days) if days else None
     with one_line_errors(), opened(read_settings(data_dir=data_dir)) as dsn:
-        text = ask(dsn, lambda session: create_token(session, DEFAULT_TENANT, name, expires_at=expires))
+        text = ask(
+            dsn,
+            lambda session: create_token(session, DEFAULT_TENANT, name, expires_at=expires, expunge=allow_expunge),
+        )
     typer.echo(text)
 
 
@@ -342,9 +368,11 @@ def token_list(data_dir: DataDir = None) -> None:
 
     with one_line_errors(), opened(read_settings(data_dir=data_dir)) as dsn:
         rows = ask(dsn, lambda session: list_tokens(session, DEFAULT_TENANT))
-    table = Table("name", "made", "expires", "revoked")
+    table = Table("name", "made", "expires", "revoked", "may expunge")
     for row in rows:
-        table.add_row(*(str(value)[:19] if value is not None else "-" for value in row))
+        times = (row.created_at, row.expires_at, row.revoked_at)
+        shown = (str(when)[:19] if when is not None else "-" for when in times)
+        table.add_row(row.subject, *shown, "yes" if row.expunge else "no")
     console.print(table)
 
 

@@ -90,6 +90,13 @@ class Conflict(FhirError):
     retry_after = 1
 
 
+class StillReferenced(FhirError):
+    """The resource can't be deleted while others refer to it; unlike a Conflict, trying again is no use."""
+
+    status = 409
+    code = "business-rule"
+
+
 class Gone(FhirError):
     """The resource was deleted."""
 

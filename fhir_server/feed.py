@@ -58,9 +58,15 @@ async def listen(settings: Settings, dsn: str) -> None:
             await listener.close()
 
 
+def units(settings: Settings, database: Database) -> Units:
+    """Return the transactions that messages take effect in, under the server's policy on references."""
+    enforced = settings.referential_integrity == "enforce"
+    server = Server(database, b"", {}, instant(), enforce_references=enforced)
+    return Units(Context(server, CALLER, "", instant()))
+
+
 async def process_inbox(settings: Settings, dsn: str) -> None:
     """Give received messages their effect until SIGTERM."""
     async with _stopping() as stop, _database(settings, dsn, LANE_LOOPS + 1) as database:
-        server = Server(database, b"", {}, instant())
-        lanes = Lanes(Units(Context(server, CALLER, "", instant())), apply, DEFAULT_TENANT)
+        lanes = Lanes(units(settings, database), apply, DEFAULT_TENANT)
         await asyncio.gather(*(lanes.run(stop) for _ in range(LANE_LOOPS)))

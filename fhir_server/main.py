@@ -18,7 +18,9 @@ from fhir_server.auth.authenticate import Authenticate, BearerTokens, Off
 from fhir_server.auth.caller import DEFAULT_TENANT
 from fhir_server.interactions.context import Server, instant
 from fhir_server.interactions.warm import warm_up
+from fhir_server.operations.expunge import EXPUNGE
 from fhir_server.operations.registry import register
+from fhir_server.operations.standard import STANDARD
 from fhir_server.rest.endpoint import FhirEndpoint
 from fhir_server.rest.pages import make_pages
 from fhir_server.settings import Settings
@@ -45,9 +47,10 @@ async def open_server(settings: Settings, dsn: str) -> AsyncIterator[Server]:
         yield Server(
             database=database,
             cursor_key=cursor_key,
-            operations=register(ai.operations(settings.models)),
+            operations=register([*STANDARD, EXPUNGE, *ai.operations(settings.models)]),
             started=instant(),
             auth=settings.auth,
+            enforce_references=settings.referential_integrity == "enforce",
         )
     finally:
         await database.close()

@@ -128,6 +128,7 @@ def serve(settings: Settings, on_ready: Callable[[int, str], None]) -> None:
     settings = settings.model_copy(update={"port": port})
     PROCESSES.set_forkserver_preload(["fhir_server.preload"])
     workers = [Worker("http", settings, listener) for _ in range(settings.workers)]
+    workers.append(Worker("jobs", settings, None))
     if settings.mllp_port:
         workers += [Worker(kind, settings, None) for kind in ("mllp", "inbox")]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -47,6 +48,9 @@ class Settings(BaseSettings):
     statement_timeout: float = Field(default=30, gt=0, description="Seconds a database statement may take")
     pool_timeout: float = Field(default=10, gt=0, description="Seconds a request may wait for a connection")
     idle_timeout: float = Field(default=60, gt=0, description="Seconds a transaction may be idle")
+    referential_integrity: Literal["allow", "enforce"] = Field(
+        default="allow", description="Whether references may lead to resources that are not there"
+    )
     connections: int = Field(
         default=12, ge=1, description="Database connections of one worker, for searches and for all else each"
     )

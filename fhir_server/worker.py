@@ -1,4 +1,4 @@
-"""What a worker process of ``praxis serve`` runs: an HTTP worker, the MLLP listener or the inbox.
+"""What a worker process of ``praxis serve`` runs: an HTTP worker, the MLLP listener, the inbox or the jobs.
 
 It is told its database's address through a pipe, late: what is prepared meanwhile costs no time. When the pipe closes, the parent has
 died and the worker stops too, so that no worker outlives its database.
@@ -19,7 +19,7 @@ from multiprocessing.connection import Connection
 import uvicorn
 import uvloop
 
-from fhir_server import feed
+from fhir_server import background, feed
 from fhir_server.main import Application
 from fhir_server.settings import Settings
 
@@ -74,10 +74,15 @@ def _process_inbox(settings: Settings, dsn: str, _: socket.socket | None) -> Non
     uvloop.run(feed.process_inbox(settings, dsn))
 
 
+def _run_jobs(settings: Settings, dsn: str, _: socket.socket | None) -> None:
+    uvloop.run(background.run_jobs(settings, dsn))
+
+
 KINDS: dict[str, Callable[[Settings, str, socket.socket | None], None]] = {
     "http": _serve_http,
     "mllp": _listen_mllp,
     "inbox": _process_inbox,
+    "jobs": _run_jobs,
 }
 
 

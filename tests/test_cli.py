@@ -14,6 +14,7 @@ from pathlib import Path
 
 import httpx
 import psutil
+import psycopg
 import pytest
 
 from tests.server import RunningServer
@@ -88,6 +89,47 @@ def test_tokens_open_a_server_with_authentication_on(dsn: str) -> None:
             time.sleep(0.5)
 
 
+def test_only_a_token_made_for_it_may_expunge(dsn: str) -> None:
+    """The permission is kept with the token and shown in the list."""
+    flag = {"name": "expungeDeletedResources", "valueBoolean": True}
+    body = {"resourceType": "Parameters", "parameter": [flag]}
+
+    def expunge(url: str, *options: str) -> int:
+        token = praxis("token", "create", "office", *options, DATABASE_URL=dsn).stdout.strip()
+        return httpx.post(url, json=body, headers={"Authorization": f"Bearer {token}"}).status_code
+
+    with RunningServer.on_database(dsn, auth=True) as running:
+        url = f"{running.base_url}/$expunge"
+        assert expunge(url) == 403
+        assert expunge(url, "--allow-expunge") == 200
+    listed = praxis("token", "list", DATABASE_URL=dsn).stdout
+    assert sorted(line.split("│")[-2].strip() for line in listed.splitlines() if "office" in line) == ["no", "yes"]
+
+
+def test_reindexing_with_and_without_a_server(dsn: str) -> None:
+    """Index entries that were lost are there again, whoever does the job."""
+
+    def lose_entries() -> None:
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            connection.execute("UPDATE resource_patient SET tokens = '{}'")
+
+    with RunningServer.on_database(dsn) as running, running.client() as http:
+        http.post("/Patient", json={"resourceType": "Patient", "gender": "female"}).raise_for_status()
+        lose_entries()
+        assert http.get("/Patient?gender=female&_summary=count").json()["total"] == 0
+        done = praxis("reindex", "Patient", DATABASE_URL=dsn)
+        assert (done.returncode, done.stdout) == (0, "Index entries made anew: Patient 1.\n"), done.stderr
+        assert http.get("/Patient?gender=female&_summary=count").json()["total"] == 1
+        lose_entries()
+    done = praxis("reindex", DATABASE_URL=dsn)
+    assert (done.returncode, done.stdout) == (0, "Index entries made anew: Patient 1.\n"), done.stderr
+    with RunningServer.on_database(dsn) as running, running.client() as http:
+        assert http.get("/Patient?gender=female&_summary=count").json()["total"] == 1
+    refused = praxis("reindex", "Patience", DATABASE_URL=dsn)
+    assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
+    assert "'Patience' is not a FHIR R4 resource type" in refused.stderr
+
+
 def test_data_survives_stop_backup_and_restore(folder: Path) -> None:
     """Written, stopped by SIGTERM, backed up, restored into another directory, read again; commands share a running server."""
     data, other, dump = folder / "data", folder / "other", folder / "praxis.dump"
@@ -122,7 +164,7 @@ def test_a_dead_worker_is_replaced_and_no_process_outlives_its_parent(dsn: str) 
     try:
         # The fork server is the parent of the workers.
         workers = [p for p in workers_of(running.process.pid) if p.ppid() != running.process.pid]
-        assert len(workers) == 2
+        assert len(workers) == 3  # two for HTTP, one for background jobs
         for worker in workers:
             worker.send_signal(signal.SIGKILL)
         until = time.monotonic() + 30

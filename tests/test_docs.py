@@ -1,4 +1,4 @@
-"""The documentation names what exists: files, settings, commands, operations and search modifiers."""
+"""The documentation names what exists: files, settings, commands and operations; of search, see search/test_reference.py."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from typer.core import TyperGroup
 
 import ai
 from fhir_server.cli import app
-from fhir_server.search.kinds import KINDS, Kind
 from fhir_server.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -77,7 +76,7 @@ def test_relative_links_lead_somewhere(page: Path) -> None:
 def test_every_setting_is_described(name: str) -> None:
     alias = Settings.model_fields[name].validation_alias
     variable = alias if isinstance(alias, str) else f"PRAXIS_{name.upper()}"
-    cells = table_row(DOCS / "operations.md", f"`{name}`")
+    cells = table_row(DOCS / "how-to" / "running.md", f"`{name}`")
     assert cells[1] == f"`{variable}`"
     default = Settings.model_fields[name].default
     if isinstance(default, (str, int, float)):
@@ -94,13 +93,3 @@ def test_every_command_is_mentioned(command: str) -> None:
 @pytest.mark.parametrize("code", [operation.definition["code"] for operation in ai.operations()])
 def test_every_ai_operation_is_described(code: str) -> None:
     assert f"${code}" in read(DOCS / "ai.md")
-
-
-@pytest.mark.parametrize(("name", "kind"), KINDS.items(), ids=lambda value: value if isinstance(value, str) else "")
-def test_the_table_of_search_parameter_types_is_that_of_the_code(name: str, kind: Kind) -> None:
-    _, _, _, modifiers, sorts = table_row(DOCS / "rest.md", name)
-    known = {f":{modifier}" for modifier in kind.modifiers if modifier.islower()} | {":missing"}
-    if any(not modifier.islower() for modifier in kind.modifiers):
-        known.add(":[type]")
-    assert set(re.findall(r"`([^`]+)`", modifiers)) == known
-    assert sorts == ("yes" if kind.sort else "no")

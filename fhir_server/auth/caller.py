@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Interaction = Literal["create", "read", "update", "delete", "search", "operation"]
+Interaction = Literal["create", "read", "update", "delete", "search", "operation", "expunge"]
 ALL_INTERACTIONS: frozenset[Interaction] = frozenset(("create", "read", "update", "delete", "search", "operation"))
+"""What a grant allows unless it says otherwise: all but ``expunge``, which removes history and is granted by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,5 +45,5 @@ DEFAULT_TENANT = 1
 
 
 def anonymous() -> Caller:
-    """Return the caller under ``--auth off``: everything in the default tenant."""
-    return Caller("anonymous", DEFAULT_TENANT, (Grant(),))
+    """Return the caller under ``--auth off``: everything in the default tenant, expunging included."""
+    return Caller("anonymous", DEFAULT_TENANT, (Grant(interactions=ALL_INTERACTIONS | {"expunge"}),))

@@ -7,7 +7,7 @@ import re
 import secrets
 from datetime import UTC, datetime
 
-from fhir_server.auth.caller import Caller, Grant
+from fhir_server.auth.caller import ALL_INTERACTIONS, Caller, Grant
 from fhir_server.store.database import Session
 from fhir_server.store.tokens import find_token, insert_token
 
@@ -18,18 +18,26 @@ def _digest(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
 
 
-async def create_token(session: Session, tenant: int, subject: str, *, expires_at: datetime | None = None) -> str:
-    """Make a token for a subject and return its text, which is shown once and not kept."""
+async def create_token(
+    session: Session, tenant: int, subject: str, *, expires_at: datetime | None = None, expunge: bool = False
+) -> str:
+    """Make a token for a subject and return its text, which is shown once and not kept.
+
+    ``expunge`` lets its holder remove history and resources for good, too.
+    """
     token = f"praxis_{tenant}_{secrets.token_urlsafe(32)}"
-    await insert_token(session, tenant, _digest(token), subject, datetime.now(UTC), expires_at)
+    await insert_token(session, tenant, _digest(token), subject, datetime.now(UTC), expires_at, expunge=expunge)
     return token
 
 
 async def find_caller(session: Session, token: str) -> Caller | None:
-    """Return the caller of a valid token, or None. Static tokens grant everything in their tenant."""
+    """Return the caller of a valid token, or None. Static tokens grant everything in their tenant, expunging by name only."""
     parts = TOKEN.fullmatch(token)
     if parts is None:
         return None
     tenant = int(parts[1])
     stored = await find_token(session, tenant, _digest(token), datetime.now(UTC))
-    return Caller(stored.subject, tenant, (Grant(),)) if stored else None
+    if stored is None:
+        return None
+    interactions = ALL_INTERACTIONS | {"expunge"} if stored.expunge else ALL_INTERACTIONS
+    return Caller(stored.subject, tenant, (Grant(interactions=interactions),))

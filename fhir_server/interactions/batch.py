@@ -18,7 +18,6 @@ from fhir_server.interactions.context import Context, format_instant
 from fhir_server.interactions.entries import Entry, entry_expression, parse_entries, response_entry
 from fhir_server.interactions.failures import as_fhir_error, locate, outcome
 from fhir_server.interactions.request import Answer, Request
-from fhir_server.interactions.step import WRITES
 
 RunRequest = Callable[[Context, Request], Awaitable[Answer]]
 
@@ -52,21 +51,22 @@ async def run(
     run_request: RunRequest,
     *,
     representation: bool,
+    strict: bool = False,
 ) -> Answer:
     """Run each entry in turn. ``refused`` are the errors of entries that were found invalid before, by number."""
     entries = []
-    for number, parsed in enumerate(parse_entries(bundle)):
+    for number, parsed in enumerate(parse_entries(bundle, strict=strict)):
         try:
-            answer = await _run_entry(context, refused.get(number, parsed), run_request)
-            is_read = isinstance(parsed, Entry) and parsed.request.target.code not in WRITES
-            entries.append(response_entry(answer, representation=representation or is_read))
+            asked = _usable(refused.get(number, parsed))
+            answer = await run_request(context, asked.request)
+            entries.append(response_entry(asked, answer, representation=representation))
         except Exception as failure:  # the other entries must not suffer, whatever it is
             error = locate(as_fhir_error(failure), entry_expression(number))
             entries.append({"response": {"status": str(error.status), "outcome": outcome(error.issues)}})
     return Answer(200, make_bundle("batch-response", format_instant(context.now), [], entries))
 
 
-async def _run_entry(context: Context, parsed: Entry | FhirError, run_request: RunRequest) -> Answer:
+def _usable(parsed: Entry | FhirError) -> Entry:
     if isinstance(parsed, FhirError):
         raise parsed
-    return await run_request(context, parsed.request)
+    return parsed

@@ -19,9 +19,13 @@ def link(relation: str, url: str) -> dict[str, str]:
 
 
 def make_bundle(
-    type_: str, now: str, links: Sequence[dict[str, str]], entries: Sequence[dict[str, Any]], total: int | None = None
+    type_: str,
+    now: str,
+    links: Sequence[dict[str, str]],
+    entries: Sequence[dict[str, Any] | msgspec.Raw],
+    total: int | None = None,
 ) -> bytes:
-    """Return a Bundle as bytes; an entry's ``resource`` may be ``msgspec.Raw`` bytes."""
+    """Return a Bundle as bytes; an entry, or its ``resource``, may be ``msgspec.Raw`` bytes."""
     out: dict[str, Any] = {"resourceType": "Bundle", "type": type_, "timestamp": now}
     if total is not None:
         out["total"] = total

@@ -13,14 +13,14 @@ from conformance.capability import capability_statement
 from conformance.decode import encode
 from fhir_server.interactions.context import Context, Server, format_instant
 from fhir_server.interactions.request import Answer
-from fhir_server.search.registry import described_parameters
+from fhir_server.search.registry import SearchParameters, described_parameters
 
 
 @lru_cache(maxsize=4)
-def _statement(server: Server) -> dict[str, Any]:
+def _statement(server: Server, parameters: SearchParameters) -> dict[str, Any]:
     return capability_statement(
         software_version=version("praxis-fhir"),
-        search_parameters=described_parameters(),
+        search_parameters=described_parameters(parameters),
         operations=[o.definition for o in server.operations.values()],
         auth=server.auth,
         date=format_instant(server.started),
@@ -28,12 +28,12 @@ def _statement(server: Server) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=8)
-def _at(server: Server, base_url: str) -> bytes:
+def _at(server: Server, parameters: SearchParameters, base_url: str) -> bytes:
     """Return the statement as seen at a URL. Anybody may ask under any host name, so this part must be quick."""
-    statement = _statement(server)
+    statement = _statement(server, parameters)
     return encode({**statement, "implementation": {**statement["implementation"], "url": base_url}})
 
 
 def run(context: Context) -> Answer:
     """Return the CapabilityStatement."""
-    return Answer(200, _at(context.server, context.base_url))
+    return Answer(200, _at(context.server, context.parameters, context.base_url))

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import UTC
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 from conformance.decode import decode
-from fhir_server.auth.caller import Caller
-from fhir_server.errors import InvalidRequest, PreconditionFailed
+from fhir_server.errors import Conflict, InvalidRequest, PreconditionFailed
+from fhir_server.interactions.context import Context
 from fhir_server.interactions.prepare import has_criteria, is_granted
 from fhir_server.interactions.request import Conditions, parse_query
-from fhir_server.search.execute import search
+from fhir_server.search import incomplete
+from fhir_server.search.execute import Match, SearchPage, search
 from fhir_server.store.database import Session
 from fhir_server.store.hashing import value_hash
 from fhir_server.store.read import Version
 
 ETAG = re.compile(r'(?:W/)?"([^"]*)"')
 ETAGS = re.compile(rf"\s*{ETAG.pattern}(?:\s*,\s*{ETAG.pattern})*\s*")
+# What a conditional delete may take at once: a page of a search, the most that is found in one statement.
+MAX_MATCHES = 1000
 BARE_VERSION = re.compile(r"\s*[A-Za-z0-9\-.]{1,64}\s*")
 # Search results of conditions are never paged, so their cursors need no secret.
 NO_CURSORS = b""
@@ -54,18 +57,26 @@ def is_unchanged(conditions: Conditions, version: Version) -> bool:
         wanted = conditions.if_none_match
         return wanted.strip() == "*" or str(version.version) in parse_etags(wanted)
     if conditions.if_modified_since is not None:
-        try:
-            since = parsedate_to_datetime(conditions.if_modified_since)
-        except (ValueError, TypeError, IndexError, OverflowError) as error:
-            raise InvalidRequest("If-Modified-Since is not an HTTP date.", code="value") from error
-        since = since.replace(tzinfo=UTC) if since.tzinfo is None else since
-        return version.last_updated.replace(microsecond=0) <= since
+        return _is_not_later(version.last_updated, conditions.if_modified_since)
     return False
 
 
-def is_visible(caller: Caller, resource_type: str, content: bytes) -> bool:
+def _is_not_later(last_updated: datetime, since: str) -> bool:
+    """Compare with an HTTP date, which has whole seconds, or with the instant that a Bundle's entry gives."""
+    try:
+        instant = datetime.fromisoformat(since) if since[:1].isdigit() else None
+        when = parsedate_to_datetime(since) if instant is None else instant
+    except (ValueError, TypeError, IndexError, OverflowError) as error:
+        raise InvalidRequest("If-Modified-Since is neither an HTTP date nor an instant.", code="value") from error
+    when = when.replace(tzinfo=UTC) if when.tzinfo is None else when
+    return (last_updated.replace(microsecond=0) if instant is None else last_updated) <= when
+
+
+def is_visible(context: Context, resource_type: str, content: bytes) -> bool:
     """Tell whether a grant lets the caller read this content. The content is parsed only when grants have criteria."""
-    return not has_criteria(caller, "read", resource_type) or is_granted(caller, "read", decode(content, resource_type))
+    if not has_criteria(context.caller, "read", resource_type):
+        return True
+    return is_granted(context, "read", decode(content, resource_type))
 
 
 def condition_lock(tenant: int, resource_type: str, query: Sequence[tuple[str, str]]) -> int:
@@ -79,7 +90,18 @@ async def take_locks(session: Session, locks: Sequence[int]) -> None:
         await session.fetch("SELECT pg_advisory_xact_lock(%s)", (lock,))
 
 
-NOT_CRITERIA = ("_sort", "_count", "_include", "_revinclude", "_total", "_cursor", "_summary", "_elements")
+NOT_CRITERIA = (
+    "_sort",
+    "_count",
+    "_include",
+    "_revinclude",
+    "_total",
+    "_cursor",
+    "_summary",
+    "_elements",
+    "_contained",
+    "_containedType",
+)
 
 
 def check_condition(query: Sequence[tuple[str, str]], what: str) -> list[tuple[str, str]]:
@@ -104,14 +126,59 @@ def parse_condition(text: str, resource_type: str, what: str) -> list[tuple[str,
 
 
 async def find_one(
-    session: Session, caller: Caller, resource_type: str, query: Sequence[tuple[str, str]], what: str
-) -> str | None:
-    """Return the id of the one match of a condition, or None; raises PreconditionFailed when there are several.
+    context: Context, session: Session, resource_type: str, query: Sequence[tuple[str, str]], what: str
+) -> Match | None:
+    """Return the one match of a condition, or None; raises PreconditionFailed when there are several.
 
     Unknown parameters are refused: a condition that silently loses a criterion would hit the wrong resource.
     """
-    await session.plan_by_value()
-    page = await search(session, caller, resource_type, [*query, ("_count", "2")], cursor_key=NO_CURSORS, strict=True)
-    if len(page.matches) > 1:
+    matches = (await _find(context, session, resource_type, query, 2)).matches
+    if len(matches) > 1:
         raise PreconditionFailed(f"{what} matches several resources.", code="multiple-matches")
-    return page.matches[0].id if page.matches else None
+    return matches[0] if matches else None
+
+
+async def find_all(
+    context: Context, session: Session, resource_type: str, query: Sequence[tuple[str, str]], what: str
+) -> list[Match]:
+    """Return every match of a condition; raises PreconditionFailed when there are more than MAX_MATCHES."""
+    page = await _find(context, session, resource_type, query, MAX_MATCHES)
+    if page.next_cursor is not None:
+        raise PreconditionFailed(
+            f"{what} matches more than {MAX_MATCHES} resources, the most that one request may change; narrow it.",
+            code="too-costly",
+        )
+    return page.matches
+
+
+async def _find(
+    context: Context, session: Session, resource_type: str, query: Sequence[tuple[str, str]], limit: int
+) -> SearchPage:
+    """Search by a condition; raises PreconditionFailed where the index doesn't cover all resources yet."""
+    await session.plan_by_value()
+    page = await search(
+        session,
+        context.caller,
+        resource_type,
+        [*query, ("_count", str(limit))],
+        cursor_key=NO_CURSORS,
+        strict=True,
+        registry=context.parameters,
+        base_url=context.base_url,
+    )
+    for issue in page.issues:
+        if issue.code == incomplete.CODE:
+            raise PreconditionFailed(f"A condition must not miss a match. {issue.diagnostics}", code=issue.code)
+    return page
+
+
+def check_unchanged(resource_type: str, match: Match, current: Version | None) -> Version:
+    """Return the version that a condition matched; raises Conflict when another took its place since.
+
+    What replaced it may no longer fulfil the condition, so the condition has to be asked again.
+    """
+    if current is None or current.content is None:
+        raise Conflict(f"The {resource_type} that matched was deleted at the same time; try again.")
+    if current.version != match.version:
+        raise Conflict(f"The {resource_type} that matched was changed at the same time; try again.")
+    return current

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from fhir_server.auth.caller import Caller
-from fhir_server.operations.contract import Operation
+from fhir_server.operations.registry import Operations
+from fhir_server.search.registry import SearchParameters
+from fhir_server.search.tenant_parameters import TenantParameters
 from fhir_server.store.database import Database
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Server:
-    """The parts of a running server that interactions share. ``cursor_key`` signs paging cursors."""
+    """The parts of a running server that interactions share. ``cursor_key`` signs paging cursors.
+
+    ``enforce_references`` keeps references from leading nowhere. ``tenant_parameters`` knows the search parameters.
+    """
 
     database: Database
     cursor_key: bytes
-    operations: Mapping[str, Operation]
+    operations: Operations
     started: datetime
     auth: bool = True
+    enforce_references: bool = False
+    tenant_parameters: TenantParameters = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "tenant_parameters", TenantParameters(self.database))
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +48,11 @@ class Context:
     def database(self) -> Database:
         """The database."""
         return self.server.database
+
+    @property
+    def parameters(self) -> SearchParameters:
+        """The search parameters of the caller's tenant, as they are now."""
+        return self.server.tenant_parameters.of(self.caller.tenant)
 
 
 def instant() -> datetime:

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from conformance.decode import decode
 from fhir_server.auth.caller import Interaction
-from fhir_server.errors import Conflict, Forbidden
+from fhir_server.errors import Forbidden
 from fhir_server.interactions.context import Context
 from fhir_server.interactions.prepare import has_criteria, is_granted
 from fhir_server.store.database import Session
@@ -25,15 +25,8 @@ def check_writable(context: Context, interaction: Interaction, resource_type: st
     """Raise Forbidden unless the caller's grants cover what it is about to replace, and not only what it sends."""
     if current is None or current.content is None or not has_criteria(context.caller, interaction, resource_type):
         return
-    if not is_granted(context.caller, interaction, decode(current.content, resource_type)):
+    if not is_granted(context, interaction, decode(current.content, resource_type)):
         raise Forbidden(f"{context.caller.subject} may not {interaction} {resource_type}/{current.id}.")
-
-
-def check_still_there(resource_type: str, current: Version | None) -> Version:
-    """Return the version that a condition matched; raises Conflict when it was deleted since."""
-    if current is None or current.content is None:
-        raise Conflict(f"The {resource_type} that matched was deleted at the same time; try again.")
-    return current
 
 
 def later(now: datetime, *replaced: Version | None) -> datetime:

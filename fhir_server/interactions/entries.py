@@ -9,25 +9,32 @@ from fhir_server.errors import FhirError, InvalidRequest, Unprocessable
 from fhir_server.interactions.bundle import raw
 from fhir_server.interactions.context import format_instant
 from fhir_server.interactions.failures import locate
-from fhir_server.interactions.request import Answer, Conditions, Request, Target, parse_query, parse_target
+from fhir_server.interactions.request import WRITES, Answer, Conditions, Request, Target, parse_query, parse_target
 
-REASONS = {200: "OK", 201: "Created", 204: "No Content", 304: "Not Modified"}
+REASONS = {200: "OK", 201: "Created", 202: "Accepted", 204: "No Content", 304: "Not Modified"}
 MAX_ENTRIES = 20_000
-NEEDS_RESOURCE = ("create", "update")
+NEEDS_RESOURCE = ("create", "update", "patch")
+# What carries a patch in a Bundle: a FHIRPath Patch is Parameters, the other formats travel as the data of a Binary.
+PATCHES = ("Parameters", "Binary")
 
 
 @dataclass(slots=True)
 class Entry:
-    """One entry: its place in the Bundle, its full URL and its request."""
+    """One entry: its place in the Bundle, its full URL, its method and its request."""
 
     number: int
     full_url: str | None
+    method: str
     request: Request
 
     @property
     def expression(self) -> str:
         """The FHIRPath of this entry."""
         return entry_expression(self.number)
+
+    def shows(self, *, representation: bool) -> bool:
+        """Tell whether the answer comes with the resource."""
+        return self.method != "HEAD" and (representation or self.request.target.code not in WRITES)
 
 
 def entry_expression(number: int) -> str:
@@ -49,8 +56,8 @@ def _parse_url(asked: dict[str, Any], where: str) -> Target:
     return target
 
 
-def parse_entry(item: dict[str, Any], number: int) -> Entry:
-    """Turn a Bundle.entry into a request; raises InvalidRequest or NotFound, placed at the entry."""
+def parse_entry(item: dict[str, Any], number: int, *, strict: bool = False) -> Entry:
+    """Turn a Bundle.entry into a request, ``strict`` like the Bundle's own; raises InvalidRequest or NotFound, placed at the entry."""
     where = entry_expression(number)
     asked = item.get("request")
     if asked is None:
@@ -60,7 +67,9 @@ def parse_entry(item: dict[str, Any], number: int) -> Entry:
     if target.code in NEEDS_RESOURCE:
         if resource is None:
             raise InvalidRequest("The entry has no resource.", code="required", expression=f"{where}.resource")
-        if resource["resourceType"] != target.resource_type:
+        if target.code == "patch":
+            _check_patch(resource, where)
+        elif resource["resourceType"] != target.resource_type:
             raise InvalidRequest(
                 f"The resource is a {resource['resourceType']}, the URL says {target.resource_type}.",
                 code="value",
@@ -72,10 +81,24 @@ def parse_entry(item: dict[str, Any], number: int) -> Entry:
         if_modified_since=asked.get("ifModifiedSince"),
         if_none_exist=asked.get("ifNoneExist"),
     )
-    return Entry(number, item.get("fullUrl"), Request(target, conditions, resource=resource))
+    request = Request(target, conditions, resource=resource, strict=strict)
+    return Entry(number, item.get("fullUrl"), asked["method"], request)
 
 
-def parse_entries(bundle: dict[str, Any]) -> list[Entry | FhirError]:
+def _check_patch(resource: dict[str, Any], where: str) -> None:
+    if resource["resourceType"] not in PATCHES:
+        raise InvalidRequest(
+            f"A patch in a Bundle is a Parameters or a Binary, not a {resource['resourceType']}.",
+            code="value",
+            expression=f"{where}.resource",
+        )
+    if resource["resourceType"] == "Binary" and not ("contentType" in resource and "data" in resource):
+        raise InvalidRequest(
+            "A Binary that carries a patch needs contentType and data.", code="required", expression=f"{where}.resource"
+        )
+
+
+def parse_entries(bundle: dict[str, Any], *, strict: bool = False) -> list[Entry | FhirError]:
     """Parse all entries.
 
     One that can't be parsed is its error, so that a batch goes on and a transaction tells all.
@@ -86,14 +109,22 @@ def parse_entries(bundle: dict[str, Any]) -> list[Entry | FhirError]:
     out: list[Entry | FhirError] = []
     for number, item in enumerate(items):
         try:
-            out.append(parse_entry(item, number))
+            out.append(parse_entry(item, number, strict=strict))
         except FhirError as error:
             out.append(error)
     return out
 
 
-def response_entry(answer: Answer, *, representation: bool) -> dict[str, Any]:
-    """Return the Bundle.entry that answers one entry."""
+def response_entry(asked: Entry, answer: Answer, *, representation: bool) -> dict[str, Any]:
+    """Return the Bundle.entry that answers one entry.
+
+    What is read comes with it, except for HEAD; what is written only with ``representation``.
+    """
+    return answer_entry(answer, shown=asked.shows(representation=representation))
+
+
+def answer_entry(answer: Answer, *, shown: bool) -> dict[str, Any]:
+    """Return the Bundle.entry that carries an answer, with its content if that is to be ``shown``."""
     status = f"{answer.status} {REASONS.get(answer.status, '')}".strip()
     response: dict[str, Any] = {"status": status}
     entry: dict[str, Any] = {}
@@ -103,7 +134,9 @@ def response_entry(answer: Answer, *, representation: bool) -> dict[str, Any]:
         response["etag"] = f'W/"{answer.version}"'
     if answer.last_updated is not None:
         response["lastModified"] = format_instant(answer.last_updated)
-    if answer.content is not None and representation:
+    if answer.job is not None:
+        response["location"] = f"_async/{answer.job}"
+    if answer.content is not None and shown:
         entry["resource"] = raw(answer.content)
     entry["response"] = response
     return entry

@@ -14,6 +14,7 @@ from typing import Any
 from uuid import uuid4
 
 from conformance.issues import InvalidResource, Issue, operation_outcome
+from conformance.patch import InapplicablePatch, MalformedPatch
 from fhir_server.errors import Conflict, FhirError, InvalidRequest, Unprocessable
 
 log = logging.getLogger("praxis.failures")
@@ -29,6 +30,10 @@ def as_fhir_error(error: Exception) -> FhirError:
     """Return the error to answer with. A defect is logged under an id, and only the id is told."""
     if isinstance(error, FhirError):
         return error
+    if isinstance(error, MalformedPatch):
+        return InvalidRequest.of(error.issues)
+    if isinstance(error, InapplicablePatch):
+        return Unprocessable.of(error.issues)
     if isinstance(error, InvalidResource):
         kind = Unprocessable if all(i.code in SEMANTIC for i in error.issues) else InvalidRequest
         return kind.of(error.issues)
@@ -55,6 +60,13 @@ def _printable(text: str) -> str:
     return _UNPRINTABLE.sub("\ufffd", text)
 
 
+def at_element(error: Exception, expression: str | None) -> FhirError:
+    """Return a refusal with its issues placed at an element of the resource that was sent, where they name none yet."""
+    refused = as_fhir_error(error)
+    refused.issues = [i if i.expression is not None else replace(i, expression=expression) for i in refused.issues]
+    return refused
+
+
 def locate(error: FhirError, expression: str) -> FhirError:
     """Return the error with every issue placed below ``expression``, the FHIRPath of a Bundle's entry."""
     error.issues = [replace(i, expression=_below(expression, i.expression)) for i in error.issues]
@@ -77,8 +89,8 @@ class Refusals:
         self._errors: list[FhirError] = []
 
     @contextmanager
-    def at(self, expression: str) -> Iterator[None]:
-        """Keep a refusal raised inside, placed at ``expression``.
+    def at(self, expression: str | None) -> Iterator[None]:
+        """Keep a refusal raised inside, placed at ``expression``, or where it says itself.
 
         A conflict passes through, since another attempt may succeed, and so does a failure of the server.
         """
@@ -88,7 +100,7 @@ class Refusals:
             refused = as_fhir_error(error)
             if isinstance(refused, Conflict) or refused.status >= SERVER_ERROR:
                 raise
-            self._errors.append(locate(refused, expression))
+            self._errors.append(refused if expression is None else locate(refused, expression))
 
     def settle(self) -> None:
         """Raise the first refusal, with the issues of them all; return when there is none."""

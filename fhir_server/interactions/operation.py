@@ -3,111 +3,100 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 
 from conformance.decode import decode, encode
 from conformance.issues import InvalidResource
 from fhir_server.errors import FhirError, InvalidRequest, NotFound, NotSupported
-from fhir_server.interactions import transaction
 from fhir_server.interactions.context import Context
-from fhir_server.interactions.persist import persist
+from fhir_server.interactions.deferred import accepted
+from fhir_server.interactions.operation_context import BuiltInContext, OperationContext
 from fhir_server.interactions.prepare import require_grant
-from fhir_server.interactions.read import read_reference
-from fhir_server.interactions.request import Answer, Request
+from fhir_server.interactions.request import Answer, Request, Target
+from fhir_server.operations.built_in import BuiltIn, Started
 from fhir_server.operations.contract import Invocation, OperationError, Resource
-from fhir_server.operations.parameters import check_output, find_issues, from_query, from_resource
-from fhir_server.operations.registry import find
-from fhir_server.search.execute import search
+from fhir_server.operations.parameters import check_output, find_issues, from_query, from_resource, split, take_others
+from fhir_server.operations.registry import AnyOperation, find
 
 
-class OperationContext:
-    """The contract's Context on top of the store; each call takes its own connection and gives it back."""
-
-    def __init__(self, context: Context) -> None:
-        self._context = context
-
-    @property
-    def now(self) -> datetime:
-        """The instant of the request."""
-        return self._context.now
-
-    @property
-    def subject(self) -> str:
-        """Who calls."""
-        return self._context.caller.subject
-
-    async def read(self, reference: str) -> Resource | None:
-        """Return the current version of ``Type/id`` that the caller may see, or None; so for any other reference."""
-        async with self._context.database.session() as session:
-            return await read_reference(self._context, session, reference)
-
-    async def search(
-        self, resource_type: str, parameters: Sequence[tuple[str, str]], *, limit: int = 1000
-    ) -> list[Resource]:
-        """Return all matches up to ``limit``, following the pages."""
-        out: list[Resource] = []
-        cursor: str | None = ""
-        while cursor is not None and len(out) < limit:
-            page_parameters = [*parameters, ("_count", str(min(limit - len(out), 1000)))]
-            if cursor:
-                page_parameters.append(("_cursor", cursor))
-            async with self._context.database.searching() as session:
-                page = await search(
-                    session,
-                    self._context.caller,
-                    resource_type,
-                    page_parameters,
-                    cursor_key=self._context.server.cursor_key,
-                    strict=True,
-                )
-            out += [decode(m.content, m.resource_type) for m in page.matches]
-            cursor = page.next_cursor
-        return out
-
-    async def write(self, bundle: Resource) -> Resource:
-        """Run a transaction Bundle, all or nothing; the caller's Bundle stays as it is."""
-        body = encode(bundle)
-
-        async def attempt(context: Context) -> Answer:
-            parsed = decode(body, "Bundle")
-            async with context.database.transaction() as session:
-                return await transaction.run(context, session, parsed, representation=True)
-
-        answer = await persist(self._context, attempt)
-        return decode(answer.content or b"", "Bundle")
+def _find(context: Context, target: Target) -> AnyOperation:
+    """Return the operation that the target names; raises NotFound when it is not offered there."""
+    operation = find(context.server.operations, str(target.operation), target.resource_type, target.id)
+    versioned = target.version_id is not None
+    if operation is None or (versioned and not (isinstance(operation, BuiltIn) and operation.versions)):
+        history = versioned and "_history/[version]"
+        parts = (target.resource_type, target.id and "[id]", history, f"${target.operation}"[:80])
+        raise NotFound(f"The operation {'/'.join(p for p in parts if p)} is not supported.", code="not-supported")
+    if target.safe and operation.definition.get("affectsState"):
+        raise NotSupported(f"${target.operation} changes data, so it is called by POST.")
+    return operation
 
 
-def _input(request: Request, definition: Resource) -> Resource:
+def _input(request: Request, operation: AnyOperation) -> tuple[Resource, Sequence[tuple[str, str]]]:
+    """Return the in-parameters and, where the operation takes them, the other query parameters."""
+    definition = operation.definition
     resource = request.resource
     if resource is None and request.body:
         resource = decode(request.body)
-    if resource is None:
-        return from_query(definition, request.target.query)
-    return from_resource(definition, resource)
+    allowed = operation.query if isinstance(operation, BuiltIn) else frozenset[str]()
+    declared, others = split(definition, request.target.query, allowed)
+    parameters = from_query(definition, declared)
+    if resource is not None:
+        given = from_resource(definition, resource)
+        together = [*given.get("parameter", ()), *parameters.get("parameter", ())]
+        parameters = {**given, "parameter": together} if together else given
+    if allowed is None:
+        parameters, more = take_others(definition, parameters)
+        others += more
+    return parameters, others
+
+
+def _invocation(request: Request, operation: AnyOperation) -> Invocation:
+    """Return the call; raises InvalidRequest with all issues when the input isn't what the definition declares."""
+    target = request.target
+    if isinstance(operation, BuiltIn) and operation.raw:
+        return Invocation(
+            target.resource_type,
+            target.id,
+            {"resourceType": "Parameters"},
+            read_only=target.safe,
+            query=target.query,
+            body=request.body,
+            media_type=request.media_type,
+        )
+    parameters, others = _input(request, operation)
+    issues = find_issues(parameters, operation.definition, "in")
+    if issues:
+        raise InvalidRequest.of(issues)
+    return Invocation(
+        target.resource_type,
+        target.id,
+        parameters,
+        read_only=target.safe,
+        version_id=target.version_id,
+        query=others,
+    )
 
 
 async def run(context: Context, request: Request) -> Answer:
     """Run an operation; 404 when it is not offered here, 4xx with all issues when its input is not what it declares."""
     target = request.target
-    operation = find(context.server.operations, str(target.operation), target.resource_type, target.id)
-    if operation is None:
-        place = "/".join(p for p in (target.resource_type, target.id and "[id]", f"${target.operation}"[:80]) if p)
-        raise NotFound(f"The operation {place} is not supported.", code="not-supported")
-    if target.safe and operation.definition.get("affectsState"):
-        raise NotSupported(f"${target.operation} changes data, so it is called by POST.")
+    operation = _find(context, target)
     require_grant(context.caller, "operation", target.resource_type or "*")
-    parameters = _input(request, operation.definition)
-    issues = find_issues(parameters, operation.definition, "in")
-    if issues:
-        raise InvalidRequest.of(issues)
+    invocation = _invocation(request, operation)
+    output: Resource | bytes | Started
     try:
-        output = await operation.handler(
-            Invocation(target.resource_type, target.id, parameters, read_only=target.safe), OperationContext(context)
-        )
+        if isinstance(operation, BuiltIn):
+            output = await operation.handler(invocation, BuiltInContext(context, strict=request.strict))
+        else:
+            output = await operation.handler(invocation, OperationContext(context))
     except OperationError as refused:
         error = FhirError(refused.diagnostics, code=refused.code, expression=refused.expression)
         error.status = refused.status
         raise error from refused
+    if isinstance(output, Started):
+        return accepted(output.job)
+    if isinstance(output, bytes):
+        return Answer(200, output, media_type=operation.media_type if isinstance(operation, BuiltIn) else None)
     try:
         check_output(output, operation.definition)
     except InvalidResource as broken:

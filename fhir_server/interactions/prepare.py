@@ -8,7 +8,9 @@ from typing import Any
 from conformance.decode import encode
 from fhir_server.auth.caller import Caller, Interaction
 from fhir_server.errors import Forbidden
-from fhir_server.interactions.context import format_instant
+from fhir_server.interactions.context import Context, format_instant
+from fhir_server.search import user_parameters
+from fhir_server.search.contained import has_contained, index_contained
 from fhir_server.search.index import index
 from fhir_server.search.match import matches
 from fhir_server.store.entries import IndexEntries
@@ -37,10 +39,21 @@ def require_grant(caller: Caller, interaction: Interaction, resource_type: str) 
         raise Forbidden(f"{caller.subject} may not {interaction} {resource_type}.")
 
 
-def is_granted(caller: Caller, interaction: Interaction, resource: dict[str, Any]) -> bool:
+def is_granted(context: Context, interaction: Interaction, resource: dict[str, Any]) -> bool:
     """Tell whether a grant covers this very resource."""
-    grants = caller.grants_for(interaction, resource["resourceType"])
-    return any(not g.criteria or matches(resource["resourceType"], resource, g.criteria, caller.tenant) for g in grants)
+    resource_type, tenant = resource["resourceType"], context.caller.tenant
+    return any(
+        not grant.criteria
+        or matches(
+            resource_type,
+            resource,
+            grant.criteria,
+            tenant,
+            parameters=context.parameters,
+            base_url=context.base_url,
+        )
+        for grant in context.caller.grants_for(interaction, resource_type)
+    )
 
 
 def has_criteria(caller: Caller, interaction: Interaction, resource_type: str) -> bool:
@@ -48,20 +61,26 @@ def has_criteria(caller: Caller, interaction: Interaction, resource_type: str) -
     return all(g.criteria for g in caller.grants_for(interaction, resource_type))
 
 
-def require_granted(caller: Caller, interaction: Interaction, resource: dict[str, Any]) -> None:
+def require_granted(context: Context, interaction: Interaction, resource: dict[str, Any]) -> None:
     """Raise Forbidden unless a grant covers this very resource."""
-    if not is_granted(caller, interaction, resource):
-        raise Forbidden(f"{caller.subject} may not {interaction} this {resource['resourceType']}.")
+    if not is_granted(context, interaction, resource):
+        raise Forbidden(f"{context.caller.subject} may not {interaction} this {resource['resourceType']}.")
 
 
 def prepare_write(
-    caller: Caller, resource: dict[str, Any], id_: str, now: datetime, *, replaces: Version | None, method: str
+    context: Context, resource: dict[str, Any], id_: str, now: datetime, *, replaces: Version | None, method: str
 ) -> Change:
-    """Return the change that creates ``resource`` or replaces a version of it. ``method`` is C or U."""
+    """Return the change that creates ``resource`` or replaces a version of it. ``method`` is C or U.
+
+    Raises Forbidden without a grant that covers it, InvalidResource for a SearchParameter that can't be used.
+    """
     version = replaces.version + 1 if replaces else 1
     stamped = stamp(resource, id_, version, now)
-    require_granted(caller, "update" if method == "U" else "create", stamped)
+    require_granted(context, "update" if method == "U" else "create", stamped)
     resource_type = resource["resourceType"]
+    if resource_type == "SearchParameter":
+        user_parameters.check(stamped, context.parameters)
+        context.server.tenant_parameters.note_write()
     return Change(
         resource_type=resource_type,
         id=id_,
@@ -70,9 +89,13 @@ def prepare_write(
         last_updated=now,
         method="C" if method == "C" else "U",
         content=encode(stamped),
-        entries=index(resource_type, stamped, caller.tenant),
+        entries=index(resource_type, stamped, context.caller.tenant, context.parameters, context.base_url),
         expected_version=replaces.version if replaces else None,
         revives=replaces is not None and replaces.content is None,
+        contained=index_contained(stamped, context.caller.tenant, context.parameters, context.base_url)
+        if "contained" in stamped
+        else (),
+        had_contained=replaces is not None and has_contained(replaces.content),
     )
 
 
@@ -90,4 +113,5 @@ def prepare_delete(resource_type: str, current: Version, now: datetime) -> Chang
         content=None,
         entries=IndexEntries(),
         expected_version=current.version,
+        had_contained=has_contained(current.content),
     )

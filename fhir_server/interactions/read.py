@@ -11,6 +11,7 @@ from fhir_server.interactions import conditions
 from fhir_server.interactions.context import Context
 from fhir_server.interactions.prepare import has_criteria, require_grant
 from fhir_server.interactions.request import ID, Answer, Request
+from fhir_server.search.summary import view_of
 from fhir_server.store.database import Session
 from fhir_server.store.read import Version, read
 
@@ -25,12 +26,13 @@ def answer_version(context: Context, request: Request, found: Version | None) ->
             # What was deleted may have been another's; that it existed is not the caller's business.
             raise NotFound(f"{resource_type}/{id_} is not known.")
         raise Gone(f"{resource_type}/{id_} was deleted.")
-    if not conditions.is_visible(context.caller, resource_type, found.content):
+    if not conditions.is_visible(context, resource_type, found.content):
         raise NotFound(f"{resource_type}/{id_} is not known.")
+    view = view_of(request.target.query)
     unchanged = conditions.is_unchanged(request.conditions, found)
     return Answer(
         304 if unchanged else 200,
-        None if unchanged else found.content,
+        None if unchanged else view.show(resource_type, found.content),
         resource_type,
         id_,
         found.version,
@@ -54,6 +56,6 @@ async def read_reference(context: Context, session: Session, reference: str) -> 
     found = await read(session, context.caller.tenant, resource_type, id_)
     if found is None or found.content is None:
         return None
-    if not conditions.is_visible(context.caller, resource_type, found.content):
+    if not conditions.is_visible(context, resource_type, found.content):
         return None
     return decode(found.content, resource_type)

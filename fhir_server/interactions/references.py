@@ -16,6 +16,9 @@ from conformance.definitions import resource_types, types
 
 URI_TYPES = frozenset(("uri", "url", "canonical", "oid", "uuid"))
 RESTFUL_URL = re.compile(r"(?P<base>https?://.+)/(?P<path>[A-Z][A-Za-z]+/[A-Za-z0-9\-.]{1,64})(?:/_history/[^/]+)?")
+LOCAL_REFERENCE = re.compile(
+    r"(?P<type>[A-Z][A-Za-z]+)/(?P<id>[A-Za-z0-9\-.]{1,64})(?:/_history/[A-Za-z0-9\-.]{1,64})?(?:#.*)?", re.DOTALL
+)
 NARRATIVE_LINK = re.compile(r"""(?P<before>\b(?:href|src)\s*=\s*)(?P<quote>["'])(?P<url>[^"']*)(?P=quote)""")
 
 
@@ -39,9 +42,9 @@ def _types() -> frozenset[str]:
     return frozenset(resource_types())
 
 
-def is_conditional(reference: str) -> bool:
-    """Tell whether a reference is a search (``Type?query``)."""
-    name, mark, _ = reference.partition("?")
+def is_conditional(reference: str, base_url: str = "") -> bool:
+    """Tell whether a reference is a search (``Type?query``), perhaps below the server's own base."""
+    name, mark, _ = relative(reference, base_url).partition("?")
     return bool(mark) and name in _types()
 
 
@@ -58,12 +61,53 @@ def references_of(value: Any) -> Iterator[str]:
             yield from references_of(inner)
 
 
-def rewrite(value: Any, replacement: Callable[[str], str | None]) -> None:
-    """Replace references, uris and narrative links below a JSON value, in place, where ``replacement`` knows better."""
+def located_references(resource: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield (FHIRPath, reference) for every ``Reference.reference`` of a resource, its contained ones included.
+
+    What a Bundle carries is left out: its references may point to each other.
+    """
+    yield from _located(resource, str(resource["resourceType"]))
+
+
+def _located(value: dict[str, Any], path: str) -> Iterator[tuple[str, str]]:
+    if value.get("resourceType") == "Bundle":
+        return
+    for name, inner in value.items():
+        if type(inner) is dict:
+            yield from _located(inner, f"{path}.{name}")
+        elif type(inner) is list:
+            for number, item in enumerate(inner):
+                if type(item) is dict:
+                    yield from _located(item, f"{path}.{name}[{number}]")
+        elif name == "reference" and type(inner) is str:
+            yield f"{path}.{name}", inner
+
+
+def place_of(resource: dict[str, Any], reference: str) -> str | None:
+    """Return the FHIRPath of the first element that holds a reference; None when only a carried Bundle does."""
+    return next((path for path, found in located_references(resource) if found == reference), None)
+
+
+def relative(reference: str, base_url: str) -> str:
+    """Return a reference below the server's own base without that base, any other as it is."""
+    return reference[len(base_url) + 1 :] if base_url and reference.startswith(f"{base_url}/") else reference
+
+
+def local_address(reference: str) -> str | None:
+    """Return ``Type/id`` for a relative reference to a resource, versioned or not, else None."""
+    found = LOCAL_REFERENCE.fullmatch(reference)
+    return f"{found['type']}/{found['id']}" if found and found["type"] in _types() else None
+
+
+def rewrite(value: Any, replacement: Callable[[str], str | None], base_url: str = "") -> None:
+    """Replace references, uris and narrative links below a JSON value, in place, where ``replacement`` knows better.
+
+    References (not uris: those are names) to resources below ``base_url`` become relative.
+    """
     if type(value) is list:
         for inner in value:
             if type(inner) is dict or type(inner) is list:
-                rewrite(inner, replacement)
+                rewrite(inner, replacement, base_url)
         return
     names = uri_names()
     for name, inner in value.items():
@@ -71,10 +115,13 @@ def rewrite(value: Any, replacement: Callable[[str], str | None]) -> None:
         if kind is dict or kind is list:
             if kind is list and name in names:
                 value[name] = [(replacement(i) or i) if type(i) is str else i for i in inner]
-            rewrite(value[name], replacement)
+            rewrite(value[name], replacement, base_url)
         elif kind is str:
             if name == "reference" or name in names:
                 new = replacement(inner)
+                if new is None and name == "reference" and base_url and inner.startswith(base_url):
+                    own = relative(inner, base_url)
+                    new = own if local_address(own) else None
                 if new is not None:
                     value[name] = new
             elif name == "div":

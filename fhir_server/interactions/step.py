@@ -3,30 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
-from fhir_server.auth.caller import Interaction
 from fhir_server.interactions.entries import Entry
-from fhir_server.interactions.request import Answer
+from fhir_server.interactions.request import WRITES, Answer
+from fhir_server.search.execute import Match
 from fhir_server.store.read import Version
 from fhir_server.store.write import Change
-
-WRITES: Mapping[str, Interaction] = {"create": "create", "update": "update", "delete": "delete"}
-"""The interactions that change a resource, with the permission each takes."""
 
 Query = Sequence[tuple[str, str]]
 
 
 @dataclass(slots=True)
 class Step:
-    """An entry, the id that its condition matched, the id it writes to, the version it replaces and the change it makes."""
+    """An entry, the matches of its condition, the ids it writes to, what it finds there and the changes it makes.
+
+    Only a conditional delete may have several matches, and so several ids, versions and changes. ``resource`` is what
+    is to be stored: what the entry sends, or what its patch makes.
+    """
 
     entry: Entry
     condition: Query | None = None
-    matched: str | None = None
-    id: str | None = None
-    current: Version | None = None
-    change: Change | None = None
+    matches: Sequence[Match] = ()
+    ids: Sequence[str] = ()
+    current: Mapping[str, Version] = field(default_factory=dict)
+    resource: dict[str, Any] | None = None
+    changes: list[Change] = field(default_factory=list)
 
     @property
     def code(self) -> str:
@@ -39,14 +42,29 @@ class Step:
         return str(self.entry.request.target.resource_type)
 
     @property
+    def match(self) -> Match | None:
+        """The one match of the condition."""
+        return self.matches[0] if self.matches else None
+
+    @property
+    def id(self) -> str:
+        """The one id that the entry writes to."""
+        return self.ids[0]
+
+    @property
+    def version(self) -> Version | None:
+        """What is stored under the one id."""
+        return self.current.get(self.ids[0]) if self.ids else None
+
+    @property
     def exists(self) -> bool:
         """Whether a conditional create found its resource there already, so that nothing is written."""
-        return self.code == "create" and self.matched is not None
+        return self.code == "create" and bool(self.matches)
 
     @property
     def absent(self) -> bool:
         """Whether a conditional delete found nothing."""
-        return self.code == "delete" and self.condition is not None and self.matched is None
+        return self.code == "delete" and self.condition is not None and not self.matches
 
     @property
     def writes(self) -> bool:
@@ -55,8 +73,10 @@ class Step:
 
     def answer_unwritten(self) -> Answer:
         """Answer a write that made no new content: a match that was there, or a deletion."""
-        if self.exists and self.current is not None:
-            found = self.current
-            return Answer(200, found.content, self.resource_type, self.id, found.version, found.last_updated)
-        version = self.change.version if self.change else self.current.version if self.current else None
-        return Answer(204, None, self.resource_type, self.id, version)
+        found = self.match
+        if self.exists and found is not None:
+            return Answer(200, found.content, self.resource_type, found.id, found.version, found.last_updated)
+        if len(self.ids) != 1:
+            return Answer(204, None, self.resource_type, deleted=len(self.changes))
+        version = self.changes[0].version if self.changes else self.version.version if self.version else None
+        return Answer(204, None, self.resource_type, self.id, version, deleted=len(self.changes))

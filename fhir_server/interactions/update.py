@@ -4,24 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
-from conformance.decode import decode
 from fhir_server.errors import InvalidRequest, PreconditionFailed
+from fhir_server.interactions.conditional_references import take_resource
 from fhir_server.interactions.conditions import (
     check_condition,
     check_preconditions,
+    check_unchanged,
     condition_lock,
     find_one,
     take_locks,
 )
 from fhir_server.interactions.context import Context
-from fhir_server.interactions.create import answer_change
-from fhir_server.interactions.current import check_still_there, check_writable, later, read_current
-from fhir_server.interactions.prepare import prepare_write, require_grant
+from fhir_server.interactions.current import check_writable, later, read_current
+from fhir_server.interactions.prepare import require_grant
 from fhir_server.interactions.request import Answer, Request
+from fhir_server.interactions.save import save
+from fhir_server.search.execute import Match
 from fhir_server.store.database import Session
 from fhir_server.store.keys import new_id
 from fhir_server.store.read import Version
-from fhir_server.store.write import write
 
 
 def check_body_id(resource: dict[str, Any], id_: str) -> None:
@@ -53,14 +54,14 @@ def choose_id(resource: dict[str, Any], matched: str | None) -> str:
     return matched
 
 
-def check_matched(resource_type: str, matched: str | None, current: Version | None) -> None:
+def check_matched(resource_type: str, matched: Match | None, current: Version | None) -> None:
     """Check what a conditional update is about to replace.
 
     Raises PreconditionFailed when the condition matched nothing and the resource's own id belongs to another resource,
-    and Conflict when the match is gone meanwhile.
+    and Conflict when the match was changed meanwhile.
     """
     if matched is not None:
-        check_still_there(resource_type, current)
+        check_unchanged(resource_type, matched, current)
     elif current is not None and current.content is not None:
         raise PreconditionFailed(
             f"The condition matches nothing, but {resource_type}/{current.id} exists; it is left as it is.",
@@ -75,7 +76,7 @@ async def run(context: Context, session: Session, request: Request) -> Answer:
     """
     resource_type = str(request.target.resource_type)
     require_grant(context.caller, "update", resource_type)
-    resource = request.resource if request.resource is not None else decode(request.body or b"", resource_type)
+    resource = await take_resource(context, session, request)
     if request.target.id is not None:
         id_ = request.target.id
         check_body_id(resource, id_)
@@ -84,13 +85,10 @@ async def run(context: Context, session: Session, request: Request) -> Answer:
         what = "The condition of the update"
         query = check_condition(request.target.query, what)
         await take_locks(session, [condition_lock(context.caller.tenant, resource_type, query)])
-        matched = await find_one(session, context.caller, resource_type, query, what)
-        id_ = choose_id(resource, matched)
+        match = await find_one(context, session, resource_type, query, what)
+        id_ = choose_id(resource, None if match is None else match.id)
         current = await read_current(context, session, resource_type, id_)
-        check_matched(resource_type, matched, current)
+        check_matched(resource_type, match, current)
     check_writable(context, "update", resource_type, current)
     check_preconditions(request.conditions, current)
-    now = later(context.now, current)
-    change = prepare_write(context.caller, resource, id_, now, replaces=current, method="U")
-    await write(session, context.caller.tenant, [change])
-    return answer_change(change)
+    return await save(context, session, resource, id_, later(context.now, current), replaces=current, method="U")

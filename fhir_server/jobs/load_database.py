@@ -1,4 +1,9 @@
-"""The load target in the server's own database: resources and ledger in one transaction."""
+"""The load target in the server's own database: resources and ledger in one transaction.
+
+A load doesn't enforce referential integrity. Its units come in the order of files and are shared among processes, so a
+resource often precedes what it refers to; two that refer to each other from different units could never be loaded; and each
+batch that holds a dangling reference would be halved down to it, which is most batches of most exports.
+"""
 
 from __future__ import annotations
 
@@ -43,6 +48,7 @@ class DatabaseTarget:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[LoadTransaction]:
         """Begin a transaction."""
+        await self.server.tenant_parameters.prepare(self.caller.tenant)
         async with self.server.database.transaction() as session:
             yield DatabaseTransaction(Context(self.server, self.caller, "", instant()), session)
 

@@ -6,9 +6,11 @@ Memory is bounded by the largest single JSON document or NDJSON line: https://hl
 from __future__ import annotations
 
 import gzip
+import re
 import tarfile
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +22,9 @@ MAX_DOCUMENT_BYTES = 1 << 30
 _LINES = (".ndjson", ".jsonl")
 _DOCUMENTS = (".json",)
 _ARCHIVES = (".tgz", ".tar.gz", ".tar", ".zip")
+# FHIR packages keep their definitions in ``package/``, all else (examples, openapi, other) in folders below it:
+# https://confluence.hl7.org/display/FHIR/NPM+Package+Specification
+_PACKAGE_FOLDER = re.compile(r"(?:\./)?package/[^/]+/")
 _READ_ERRORS = (OSError, EOFError, zlib.error, tarfile.TarError, zipfile.BadZipFile)
 
 
@@ -98,11 +103,20 @@ def _read_zip(stream: IO[bytes], file: Path) -> Iterator[Found]:
 
 def _read_tar(stream: IO[bytes], file: Path) -> Iterator[Found]:
     # The stream mode reads forward only, so an archive of any size needs no more memory than its largest member.
+    left_out: Counter[str] = Counter()
     with tarfile.open(fileobj=stream, mode="r|*") as archive:
         for info in archive:
+            inner = _PACKAGE_FOLDER.match(info.name)
+            if inner and info.isfile():
+                left_out[inner[0]] += 1
+                continue
             member = archive.extractfile(info) if info.isfile() and _known(info.name) else None
             if member is not None:
                 yield from _read_member(member, info.name, f"{file}!{info.name}", named=False)
+    for folder, count in left_out.items():
+        yield Unreadable(
+            f"{file}!{folder}", f"{count} files that are not part of the package's definitions", skipped=True
+        )
 
 
 def _read_member(stream: IO[bytes], name: str, source: str, named: bool) -> Iterator[Found]:

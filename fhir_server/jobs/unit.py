@@ -50,7 +50,16 @@ class SessionContext:
         counted = [*parameters, ("_count", str(min(limit, MAX_MATCHES)))]
         caller = self._context.caller
         await self._session.plan_by_value()
-        page = await search(self._session, caller, resource_type, counted, cursor_key=NO_CURSORS, strict=True)
+        page = await search(
+            self._session,
+            caller,
+            resource_type,
+            counted,
+            cursor_key=NO_CURSORS,
+            strict=True,
+            registry=self._context.parameters,
+            base_url=self._context.base_url,
+        )
         return [decode(m.content, m.resource_type) for m in page.matches]
 
     async def hold(self, identifiers: Sequence[tuple[str, str]]) -> None:
@@ -85,5 +94,6 @@ class Units:
     async def __call__(self) -> AsyncIterator[TransactionUnit]:
         """Commit at the end, roll back on any exception."""
         now = Context(self._context.server, self._context.caller, self._context.base_url, instant())
+        await now.server.tenant_parameters.prepare(now.caller.tenant)
         async with self._context.database.transaction() as session:
             yield TransactionUnit(session, SessionContext(now, session))

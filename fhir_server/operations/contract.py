@@ -52,13 +52,19 @@ class Context(Protocol):
 class Invocation:
     """One call: where (``resource_type`` and ``id`` are None above their level) and the in-parameters as a Parameters resource.
 
-    ``read_only`` marks a safe HTTP method: the handler must refuse whatever would write.
+    ``read_only`` marks a safe HTTP method: the handler must refuse whatever would write. ``version_id`` names a version
+    of the instance, and ``query`` holds the query parameters beside the declared ones, where the operation allows either.
+    ``body`` and its ``media_type`` are given as they were sent to an operation that asks for that.
     """
 
     resource_type: str | None
     id: str | None
     parameters: Resource
     read_only: bool = False
+    version_id: int | None = None
+    query: Sequence[tuple[str, str]] = ()
+    body: bytes | None = None
+    media_type: str = ""
 
 
 Handler = Callable[[Invocation, Context], Awaitable[Resource]]

@@ -74,6 +74,59 @@ def from_query(definition: Resource, query: Sequence[tuple[str, str]]) -> Resour
     return parameters
 
 
+def split(
+    definition: Resource, query: Sequence[tuple[str, str]], allowed: frozenset[str] | None
+) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """Part a query string into what may be declared parameters and what else is ``allowed`` (None: all that isn't declared)."""
+    known = declared(definition, "in")
+    own: list[tuple[str, str]] = []
+    others: list[tuple[str, str]] = []
+    for pair in query:
+        name = pair[0]
+        extra = name not in known and name not in _NOT_PARAMETERS and (allowed is None or name in allowed)
+        (others if extra else own).append(pair)
+    return own, others
+
+
+def take_others(definition: Resource, parameters: Resource) -> tuple[Resource, list[tuple[str, str]]]:
+    """Take what the definition doesn't declare out of Parameters, as (name, text) pairs; groups and resources stay."""
+    known = declared(definition, "in")
+    own: list[dict[str, Any]] = []
+    others: list[tuple[str, str]] = []
+    for given in parameters.get("parameter", ()):
+        text = None if given.get("name") in known else _text(given)
+        if text is None:
+            own.append(given)
+        else:
+            others.append((given.get("name", ""), text))
+    rest = {name: value for name, value in parameters.items() if name != "parameter"}
+    return {**rest, "parameter": own} if own else rest, others
+
+
+def _text(given: Mapping[str, Any]) -> str | None:
+    """Return the text of a primitive value, as a query string would carry it."""
+    value = next((v for name, v in given.items() if name.startswith("value")), None)
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, str | int | Decimal) else None
+
+
+def values(parameters: Resource, name: str) -> list[Any]:
+    """Return the values of a parameter, in order: of whatever type, or the resource it carries."""
+    return [
+        value
+        for given in parameters.get("parameter", ())
+        if given.get("name") == name
+        for key, value in given.items()
+        if key.startswith("value") or key == "resource"
+    ]
+
+
+def value(parameters: Resource, name: str) -> Any:
+    """Return the value of a parameter that may be given once, or None."""
+    return next(iter(values(parameters, name)), None)
+
+
 def from_resource(definition: Resource, resource: Resource) -> Resource:
     """Take a Parameters resource as it is; wrap another one as the single resource parameter the operation has."""
     if resource["resourceType"] == "Parameters":

@@ -14,14 +14,21 @@ class ClientLeft(Exception):
     """The client closed the connection before its request was complete."""
 
 
+MAX_UNANNOUNCED = 16_000_000
+"""Bytes that a body may have whose length the client didn't tell, before it is refused: they have to be kept until then."""
+
+
 def _too_large(limit: int) -> TooLarge:
     return TooLarge(f"The body is larger than {limit:,} bytes.")
 
 
 async def read_body(receive: Receive, headers: Mapping[str, str], limit: int) -> bytes:
-    """Return the body; raises TooLarge (413) as soon as it passes ``limit`` bytes, compressed or not."""
-    length = headers.get("content-length", "0")
-    if length.isdecimal() and int(length) > limit:
+    """Return the body; raises TooLarge (413) as soon as it passes ``limit`` bytes, compressed or not.
+
+    What is too large is refused in constant memory: unread if the client says how long it is, else early.
+    """
+    length = headers.get("content-length")
+    if length is not None and length.isdecimal() and int(length) > limit:
         raise _too_large(limit)
     message = await receive()
     if message["type"] == "http.disconnect":
@@ -31,6 +38,7 @@ async def read_body(receive: Receive, headers: Mapping[str, str], limit: int) ->
         raise _too_large(limit)
     if message.get("more_body"):
         parts, size = [body], len(body)
+        most = limit if length is not None else min(limit, MAX_UNANNOUNCED)
         while message.get("more_body"):
             message = await receive()
             if message["type"] == "http.disconnect":
@@ -39,6 +47,8 @@ async def read_body(receive: Receive, headers: Mapping[str, str], limit: int) ->
             size += len(part)
             if size > limit:
                 raise _too_large(limit)
+            if size > most:
+                raise TooLarge(f"A body of more than {most:,} bytes needs a Content-Length.")
             parts.append(part)
         body = b"".join(parts)
     encoding = headers.get("content-encoding", "identity").strip().lower()

@@ -81,7 +81,7 @@ def make_pages(server: Server, base_path: str) -> APIRouter:
             f"<td>{escape(o.definition.get('description', ''))}</td></tr>"
             for o in server.operations.values()
         )
-        parameters = described_parameters()
+        parameters = described_parameters(server.tenant_parameters.of(DEFAULT_TENANT))
         resources = "".join(
             f'<tr id="{name}"><td><a href="{base_path}/{name}?_pretty=true">{name}</a></td>'
             f"<td>{escape(', '.join(f'{p.code} ({p.type})' for p in parameters.get(name, ())))}</td></tr>"
@@ -104,7 +104,7 @@ def make_pages(server: Server, base_path: str) -> APIRouter:
                 software_version=version("praxis-fhir"),
                 base_url=base_url,
                 resource_types=names,
-                search_parameters=described_parameters(),
+                search_parameters=described_parameters(server.tenant_parameters.of(DEFAULT_TENANT)),
                 operations=[operation.definition for operation in server.operations.values()],
             )
         )

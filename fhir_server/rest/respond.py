@@ -15,29 +15,37 @@ from conformance.issues import Issue
 from fhir_server.errors import FhirError
 from fhir_server.interactions.failures import outcome
 from fhir_server.interactions.request import Answer
-from fhir_server.rest.negotiation import Preferences, accepts_gzip
+from fhir_server.rest.formats import CONTENT_TYPES, write_capabilities, write_lines, write_xml
+from fhir_server.rest.negotiation import Format, Preferences, accepts_gzip
 
 Headers = list[tuple[bytes, bytes]]
 
-CONTENT_TYPE = (b"content-type", b"application/fhir+json; charset=utf-8")
+VARY = (b"vary", b"accept, accept-encoding")
 CHALLENGE = b'Bearer realm="praxis"'
 # Below this, compression costs more than it saves.
 MIN_GZIP = 1400
-WRITES = frozenset(("create", "update"))
+WRITES = frozenset(("create", "update", "patch"))
 
 
 @dataclass(slots=True)
 class Response:
-    """An HTTP response."""
+    """An HTTP response; the body is JSON until it is written as ``format``, and stays so with a ``media_type`` of its own."""
 
     status: int
     headers: Headers
     body: bytes = b""
+    format: Format = "json"
+    media_type: str | None = None
 
 
 def _described(answer: Answer) -> str:
     verb = "was created" if answer.created else "is stored"
     return f"{answer.resource_type}/{answer.id} version {answer.version} {verb}."
+
+
+def _deleted(answer: Answer) -> str:
+    what = f"{answer.resource_type}/{answer.id}" if answer.id is not None else str(answer.resource_type)
+    return f"{what}: {answer.deleted} resource(s) deleted."
 
 
 def respond(answer: Answer, code: str, preferences: Preferences, base_url: str) -> Response:
@@ -48,6 +56,10 @@ def respond(answer: Answer, code: str, preferences: Preferences, base_url: str) 
         headers.append((b"etag", b'W/"%d"' % answer.version))
     if answer.last_updated is not None:
         headers.append((b"last-modified", format_datetime(answer.last_updated, usegmt=True).encode()))
+    if answer.job is not None:
+        headers.append((b"content-location", f"{base_url}/_async/{answer.job}".encode()))
+    if answer.progress is not None:
+        headers += [(b"x-progress", answer.progress.encode()), (b"retry-after", b"1")]
     if code in WRITES:
         location = f"{base_url}/{answer.resource_type}/{answer.id}/_history/{answer.version}"
         headers.append((b"location" if answer.status == 201 else b"content-location", location.encode()))  # noqa: PLR2004
@@ -55,7 +67,10 @@ def respond(answer: Answer, code: str, preferences: Preferences, base_url: str) 
             body = b""
         elif preferences.returns == "OperationOutcome":
             body = encode(outcome([Issue("information", "informational", _described(answer))]))
-    return Response(answer.status, headers, body)
+    elif code == "delete" and preferences.returns == "OperationOutcome":
+        # 204 can't carry a body.
+        return Response(200, headers, encode(outcome([Issue("information", "informational", _deleted(answer))])))
+    return Response(answer.status, headers, body, media_type=answer.media_type)
 
 
 def respond_error(error: FhirError, allow: Sequence[str] = ()) -> Response:
@@ -72,21 +87,35 @@ def respond_error(error: FhirError, allow: Sequence[str] = ()) -> Response:
     return Response(error.status, headers, encode(outcome(error.issues)))
 
 
-def pretty(body: bytes) -> bytes:
-    """Indent JSON without touching its numbers."""
-    return msgspec.json.format(body, indent=2)
+async def write_as(response: Response, format_: Format, *, pretty: bool, statement_of: str | None = None) -> None:
+    """Write the body in a format; ``statement_of`` is the base URL whose CapabilityStatement it is. Raises NotSupported (406)."""
+    if format_ == "json":
+        if pretty:
+            response.body = msgspec.json.format(response.body, indent=2)
+    elif format_ == "xml":
+        body = response.body
+        if statement_of is not None:
+            response.body = await write_capabilities(body, statement_of, pretty=pretty)
+        else:
+            response.body = await write_xml(body, pretty=pretty)
+    else:
+        response.body, links = write_lines(response.body)
+        told = ", ".join(f'<{url}>; rel="{relation}"' for relation, url in links)
+        if told:
+            response.headers.append((b"link", told.encode()))
+    response.format = format_
 
 
 async def send_response(send: Send, response: Response, *, accept_encoding: str = "", head: bool = False) -> None:
     """Send a response; ``head`` sends its headers only."""
     body, headers = response.body, response.headers
-    if body:
-        headers.append(CONTENT_TYPE)
-        if len(body) >= MIN_GZIP:
-            headers.append((b"vary", b"accept-encoding"))
-            if accepts_gzip(accept_encoding):
-                body = gzip.compress(body, 1)
-                headers.append((b"content-encoding", b"gzip"))
+    if body or response.format == "ndjson":
+        own = response.media_type
+        headers.append((b"content-type", CONTENT_TYPES[response.format] if own is None else own.encode()))
+        headers.append(VARY)
+        if len(body) >= MIN_GZIP and accepts_gzip(accept_encoding):
+            body = gzip.compress(body, 1)
+            headers.append((b"content-encoding", b"gzip"))
     if response.status not in (204, 304):
         headers.append((b"content-length", str(len(body)).encode()))
     await send({"type": "http.response.start", "status": response.status, "headers": headers})

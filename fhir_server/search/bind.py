@@ -12,10 +12,11 @@ from conformance.issues import Issue
 from fhir_server.search.bind_chain import bind_chain
 from fhir_server.search.bound import BoundQuery
 from fhir_server.search.condition import AllOf, Condition
-from fhir_server.search.controls import CONTROLS, INDECISIVE, Controls
-from fhir_server.search.criteria import bind_criterion
+from fhir_server.search.controls import CONTROLS, INDECISIVE, Controls, effective
 from fhir_server.search.environment import Environment
 from fhir_server.search.errors import InvalidSearch, Unsupported
+from fhir_server.search.filter.bind import bind_filter
+from fhir_server.search.filter.parse import NAME as FILTER
 from fhir_server.search.query import Criterion
 
 
@@ -25,13 +26,14 @@ def bind(
     environment: Environment,
     *,
     strict: bool = False,
+    together: tuple[str, ...] = (),
 ) -> BoundQuery:
-    """Return the query with its parameters attached.
+    """Return the query with its parameters attached; ``together`` are the types of a search on several.
 
     Raises InvalidSearch for bad values, and if ``strict`` for anything that can't be used.
     """
     conditions: list[Condition] = []
-    controls = Controls(resource_type, environment.parameters)
+    controls = Controls(resource_type, environment.parameters, together)
     used: list[Criterion] = []
     issues: list[Issue] = []
     for criterion in criteria:
@@ -39,11 +41,16 @@ def bind(
             if len(criterion.path) == 1 and criterion.last.name in CONTROLS:
                 controls.apply(criterion)
             else:
-                bind_one = bind_criterion if len(criterion.path) == 1 else bind_chain
+                bind_one = bind_filter if criterion.name == FILTER else bind_chain
                 conditions.append(bind_one(resource_type, criterion, environment))
             used.append(criterion)
         except Unsupported as reason:
             issues.append(Issue("error" if strict else "warning", "not-supported", str(reason)))
+    if controls.contained != "false" and controls.includes:
+        text = "Nothing is included where contained resources are searched ('_contained')."
+        issues.append(Issue("error" if strict else "warning", "not-supported", text))
+        used = [c for c in used if c.last.name not in ("_include", "_revinclude")]
+        controls.includes.clear()
     if strict and issues:
         raise InvalidSearch(issues)
     return BoundQuery(
@@ -51,11 +58,14 @@ def bind(
         tenant=environment.tenant,
         where=AllOf(tuple(conditions)),
         sort=tuple(controls.sort),
-        count=controls.count,
-        total=controls.total,
+        count=controls.size,
+        total=controls.counting,
         includes=tuple(controls.includes),
+        view=controls.view,
         cursor=controls.cursor,
-        used=tuple((c.name, c.value) for c in used),
+        used=tuple((c.name, c.value) for c in effective(used)),
         matching=tuple((c.name, c.value) for c in used if c.last.name not in INDECISIVE),
         issues=tuple(issues),
+        contained=controls.contained,
+        as_container=controls.as_container,
     )

@@ -11,25 +11,36 @@ from typing import Any, Literal
 from conformance.issues import Issue
 from fhir_server.search.condition import Condition
 from fhir_server.search.registry import Parameter
+from fhir_server.search.summary import View
 
-SortSource = Literal["id", "last_updated", "string", "date", "number"]
+SortSource = Literal["id", "last_updated", "string", "date", "number", "content"]
+Total = Literal["none", "estimate", "accurate"]
+Searched = Literal["false", "true", "both"]
 
 
 @dataclass(frozen=True, slots=True)
 class SortKey:
-    """One key of ``_sort``: a column of the row, or a parameter's least (descending: greatest) value in a range table.
+    """One key of ``_sort``; of several values of a resource the least counts, descending the greatest.
 
+    ``source`` is a column of the row (``id``, ``last_updated``), a range table, of which ``parameter`` is the number to
+    look up, or the ``content``, from which ``texts`` are the SQL expressions that yield the values (see sort_content).
     Resources without a value come last, whichever the direction.
     """
 
     source: SortSource
     parameter: int | None
     descending: bool
+    texts: tuple[str, ...] = ()
 
     @property
     def shape(self) -> Hashable:
         """All that the SQL text depends on."""
-        return self.source, self.parameter is None, self.descending
+        return self.source, self.descending, self.texts
+
+    @property
+    def is_column(self) -> bool:
+        """Whether it is a column of the row, which always has a value."""
+        return self.source in ("id", "last_updated")
 
     def to_json(self, value: Any) -> str | int | None:
         """Return a value read from the database as JSON for a cursor."""
@@ -48,20 +59,28 @@ class SortKey:
 
 @dataclass(frozen=True, slots=True)
 class Include:
-    """``_include``, or with ``reverse`` ``_revinclude``: a reference parameter, perhaps the type it points to."""
+    """``_include``, or with ``reverse`` ``_revinclude``: what to follow from a resource, or back to it.
 
-    parameter: Parameter
+    ``source`` is the type that holds the references, None for any; ``parameter`` is the one reference parameter to
+    follow, None for all of them; ``target`` limits what they lead to. With ``iterate`` it also applies to what was
+    included.
+    """
+
+    source: str | None
+    parameter: Parameter | None
     target: str | None
     reverse: bool
+    iterate: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class BoundQuery:
     """A search on one type for one tenant.
 
-    ``count`` is the page size, 0 when only the total is asked for; ``total`` whether to count all matches. ``used``
-    are the pairs that had effect, for the self link; ``matching`` those of them that decide which resources come in
-    which order.
+    ``count`` is the page size, 0 when only the total is asked for; ``total`` how to count all matches; ``view`` what of
+    each resource to show. ``used`` are the pairs that had effect, for the self link; ``matching`` those of them that
+    decide which resources come in which order. ``contained`` says whether contained resources are searched, instead of
+    the others or with them, and ``as_container`` that their containers are what is found.
     """
 
     resource_type: str
@@ -69,9 +88,12 @@ class BoundQuery:
     where: Condition
     sort: tuple[SortKey, ...]
     count: int
-    total: bool
+    total: Total
     includes: tuple[Include, ...]
+    view: View
     cursor: str | None
     used: tuple[tuple[str, str], ...]
     matching: tuple[tuple[str, str], ...]
     issues: tuple[Issue, ...]
+    contained: Searched = "false"
+    as_container: bool = True

@@ -1,7 +1,7 @@
 """A page in the order of one parameter's values, https://hl7.org/fhir/R4/search.html#sort.
 
-When most resources match, the range table's index gives the order, and a page reads little more than itself; when few
-match, they are sorted. Resources without a value come last and are only looked for once those with a value run out.
+When most resources match, the range table's index gives the order, and a page reads little more than itself. Resources
+without a value come last and are only looked for once those with a value run out.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from sqlalchemy import (
 
 from fhir_server.search.bound import SortKey
 from fhir_server.search.condition import INT8, Scope
-from fhir_server.search.order import SORT_TYPES, SORT_VALUES, Position
+from fhir_server.search.order import SORT_TYPES, SORT_VALUES, Position, directed
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,21 +49,20 @@ class ByValue:
         """Return the statement for the page after a position; it takes the position's parameters, then the limit."""
         take, own = self.scope.binds.take, self.scope.table.c.key
         if position is not None and position.sort_values[0] is None:
-            bound = take(INT8)
-            after = own < bound if self.key.descending else own > bound
+            after = position.beyond(own, take(INT8), descending=self.key.descending)
             return self._lacking().where(after).limit(take(INT8))
         bounds = () if position is None else (take(SORT_TYPES[self.key.source]), take(INT8))
         limit = take(INT8)
-        having = self._having(bounds).limit(limit).cte("having_value")
+        having = self._having(position, bounds).limit(limit).cte(f"having_value{self.scope.binds.count}")
         enough = select(func.count()).select_from(having).scalar_subquery() >= limit
         both = union_all(select(having), self._lacking().where(~enough).limit(limit)).subquery()
         by_value, by_key = self._directed(both.c.sort_value), self._directed(both.c.key)
         return select(both).order_by(by_value.nulls_last(), by_key).limit(limit)
 
     def _directed(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
-        return column.desc() if self.key.descending else column.asc()
+        return directed(column, descending=self.key.descending)
 
-    def _having(self, bounds: Sequence[BindParameter[Any]]) -> Select[Any]:
+    def _having(self, position: Position | None, bounds: Sequence[BindParameter[Any]]) -> Select[Any]:
         """Return the matches that have a value, each by its first one in the order, after the bounds if any."""
         value, own = SORT_VALUES[self.key.source], self.scope.table.c.key
         table = value.table
@@ -74,9 +73,9 @@ class ByValue:
             .where(self.where, ~self._surpassed(value))
             .order_by(self._directed(value), self._directed(own))
         )
-        if bounds:
+        if position is not None:
             place, bound = tuple_(value, own), tuple_(*bounds)
-            found = found.where(place < bound if self.key.descending else place > bound)
+            found = found.where(position.beyond(place, bound, descending=self.key.descending))
             # Follows from the line above, and lets the index scan start there: the row comparison spans two tables.
             found = found.where(value <= bounds[0] if self.key.descending else value >= bounds[0])
         return found

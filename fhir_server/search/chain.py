@@ -2,7 +2,7 @@
 
 A reference's token is the salt of its parameter XOR the hash of ``Type/id``, and every row keeps that hash. So the
 resources at the far end of a chain become the tokens to look for, in an array that PostgreSQL computes once per
-statement; each is looked up in the GIN index, and the rows that carry one are read by their place (``ctid``).
+statement; they are looked up in the GIN index, and the rows that carry one are read by their place (``ctid``).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from sqlalchemy import (
     FromClause,
     Select,
     SelectBase,
+    and_,
     column,
     func,
     literal_column,
@@ -24,22 +25,28 @@ from sqlalchemy import (
     true,
     union_all,
 )
-from sqlalchemy.dialects.postgresql import array
 
-from fhir_server.search.condition import INT8, AllOf, Candidate, Condition, Scope, current
+from fhir_server.search.condition import INT8, INT8S, AllOf, Candidate, Condition, Scope, current
+from fhir_server.search.slot import PRESENT
+from fhir_server.store.hashing import value_hash
 from fhir_server.store.tables import partition
+
+TOGETHER = 32
+"""How many tokens one look-up in a GIN index is for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One of the types that a chain leads to, and what is wanted of its resources.
+    """One of the types that a step leads to, and what is wanted of its resources.
 
     ``allowed`` limits them to those that the caller may search; it is None until authorization has set it.
+    ``url_salt`` is that of the type's ``url`` parameter where references are canonical, else None.
     """
 
     resource_type: str
     wanted: Condition
     allowed: AllOf | None = None
+    url_salt: int | None = None
 
     @property
     def condition(self) -> AllOf:
@@ -59,12 +66,15 @@ class Chain:
     @property
     def shape(self) -> Hashable:
         """See Condition."""
-        return ("chain", *((target.resource_type, target.condition.shape) for target in self.targets))
+        shapes = ((t.resource_type, t.url_salt is None, t.condition.shape) for t in self.targets)
+        return ("chain", *shapes)
 
     def values(self) -> Iterator[Any]:
         """See Condition."""
         yield Int8(self.salt)
         for target in self.targets:
+            if target.url_salt is not None:
+                yield Int8(target.url_salt)
             yield from target.condition.values()
 
     def clause(self, scope: Scope) -> ColumnElement[bool]:
@@ -72,15 +82,25 @@ class Chain:
         salt = scope.binds.take(INT8)
         found = [_tokens(target, salt, scope) for target in self.targets]
         together = found[0] if len(found) == 1 else union_all(*found)
-        unnested = func.unnest(_array(together)).table_valued(column("token", INT8), name=f"sought{scope.binds.count}")
-        sought = unnested.render_derived()
-        referring = scope.table.alias(f"referring{scope.binds.count}")
-        carries = referring.c.tokens.op("@>", is_comparison=True)(array([sought.c.token]))
-        # Token by token: a GIN scan for any of n tokens compares each row it finds with all n. OFFSET keeps the planner
-        # from reading the table once and comparing every row with every token.
-        each = select(_place(referring).label("place")).where(carries).correlate(sought).offset(literal_column("0"))
-        rows = each.lateral(f"found{scope.binds.count}")
-        return _place(scope.table) == func.any(_array(select(rows.c.place).select_from(sought.join(rows, true()))))
+        number = scope.binds.count
+        # Some tokens at a time. One by one, each look-up would read the index's list of pending entries anew; and a
+        # look-up of all together compares each row that it finds with all of them.
+        sought = select(as_array(together).label("tokens")).offset(literal_column("0")).subquery(f"sought{number}")
+        one: ColumnElement[int] = literal_column("1")
+        step: ColumnElement[int] = literal_column(str(TOGETHER))
+        series = func.generate_series(one, func.cardinality(sought.c.tokens), step)
+        start = series.table_valued(column("first")).render_derived(name=f"start{number}")
+        some = literal_column(f"sought{number}.tokens[start{number}.first:start{number}.first + {TOGETHER - 1}]", INT8S)
+        referring = scope.table.alias(f"referring{number}")
+        carries = referring.c.tokens.op("&&", is_comparison=True)(some)
+        wanted = referring.c.key if scope.tried else _place(referring)
+        # OFFSET keeps the planner from reading the table once and comparing every row with every token.
+        each = select(wanted.label("place")).where(carries).correlate(sought, start).offset(literal_column("0"))
+        rows = each.lateral(f"found{number}")
+        places = select(rows.c.place).select_from(sought.join(start, true()).join(rows, true()))
+        if scope.tried:  # a hash of keys answers for each row; an array would be read from its start
+            return scope.table.c.key.in_(places)
+        return _place(scope.table) == func.any(as_array(places))
 
     def holds(self, candidate: Candidate) -> bool:  # noqa: ARG002 - as in Condition
         """Raise TypeError: what a reference leads to isn't in memory. Criteria of grants therefore can't be chains."""
@@ -90,14 +110,27 @@ class Chain:
 def _tokens(target: Target, salt: ColumnElement[int], scope: Scope) -> Select[Any]:
     """Return the tokens that references to the wanted resources of a type carry."""
     # The alias keeps a chain from a type to itself from being taken for a reference to the outer row.
-    table = partition(target.resource_type).alias(f"target{scope.binds.count}")
-    inner = Scope(table, scope.tenant, scope.binds)
-    return select(table.c.reference_hash.bitwise_xor(salt)).where(
-        current(target.resource_type, target.condition, inner)
-    )
+    number = scope.binds.count
+    table = partition(target.resource_type).alias(f"target{number}")
+    url_salt = None if target.url_salt is None else scope.binds.take(INT8)
+    inner = Scope(table, scope.tenant, scope.binds, paged=False)
+    wanted = current(target.resource_type, target.condition, inner)
+    if url_salt is None:
+        return select(table.c.reference_hash.bitwise_xor(salt)).where(wanted)
+    # One of the resource's tokens is that of its url; what the others become is no token of any resource.
+    carried = unnested(table, f"carried{number}")
+    url = carried.c.token.bitwise_xor(url_salt)
+    # All parameters mark their presence by the same text: that of the url would find whatever has the reference.
+    wanted = and_(wanted, url != literal_column(str(value_hash(PRESENT))))
+    return select(url.bitwise_xor(salt)).select_from(table.join(carried, true())).where(wanted)
 
 
-def _array(rows: SelectBase) -> ColumnElement[Any]:
+def unnested(table: FromClause, name: str) -> FromClause:
+    """Return the tokens of a table's rows as rows with a column ``token``, to be joined to it."""
+    return func.unnest(table.c.tokens).table_valued(column("token", INT8)).render_derived(name=name)
+
+
+def as_array(rows: SelectBase) -> ColumnElement[Any]:
     """Return the rows as an array that is computed once, before the statement around it."""
     return func.array(rows.scalar_subquery())
 

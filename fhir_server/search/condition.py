@@ -2,13 +2,13 @@
 
 A condition's ``shape`` is all that its SQL text depends on; its ``values`` are the parameters, in the order in which
 ``clause`` takes them. So the SQL of a shape is made once and serves every query of that shape. Chained parameters
-(``subject.name``) are conditions that hold conditions on another type's table; ``_has`` would fit in likewise.
+(``subject.name``) and ``_has`` are conditions that hold conditions on another type's table.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -51,11 +51,17 @@ class Binds:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Where a clause is built: the partition it filters, the statement's tenant and its parameters."""
+    """Where a clause is built: the partition it filters, the statement's tenant and its parameters.
+
+    ``paged`` says that rows are wanted one by one, in order, until a page is full; within a chain all of them are.
+    ``tried`` says that the clause is one of several or negated: it can't choose the rows to read, but is tried on each.
+    """
 
     table: FromClause
     tenant: BindParameter[int]
     binds: Binds
+    paged: bool = True
+    tried: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +133,8 @@ class AnyOf:
 
     def clause(self, scope: Scope) -> ColumnElement[bool]:
         """See Condition."""
+        if len(self.conditions) > 1:
+            scope = replace(scope, tried=True)
         return or_(false(), *[c.clause(scope) for c in self.conditions])
 
     def holds(self, candidate: Candidate) -> bool:
@@ -151,7 +159,7 @@ class Not:
 
     def clause(self, scope: Scope) -> ColumnElement[bool]:
         """See Condition."""
-        return not_(self.condition.clause(scope))
+        return not_(self.condition.clause(replace(scope, tried=True)))
 
     def holds(self, candidate: Candidate) -> bool:
         """See Condition."""
@@ -187,13 +195,15 @@ class HasTokens:
 def current(resource_type: str, condition: Condition, scope: Scope) -> ColumnElement[bool]:
     """Return the clause for the tenant's resources of a type, not deleted, that fulfil a condition.
 
-    The type, although the partition holds no other, lets the ordered indexes be used.
+    The type, although the partition holds no other, lets the ordered indexes be used. What was deleted has no tokens, so
+    where one is asked for the content, far into a wide row, needs no look.
     """
     columns = scope.table.c
+    has_tokens = any(isinstance(part, HasTokens) for part in parts(condition))
     return and_(
         columns.tenant == scope.tenant,
         columns.type == literal_column(str(type_ids()[resource_type])),
-        columns.content.is_not(None),
+        *([] if has_tokens else [columns.content.is_not(None)]),
         condition.clause(scope),
     )
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from types import MappingProxyType
 
-from fhir_server.search import row
-from fhir_server.search.condition import AllOf, Condition, Not
+from fhir_server.search import full_text, row
+from fhir_server.search.condition import AllOf, AnyOf, Condition, Not
 from fhir_server.search.environment import Environment
 from fhir_server.search.errors import InvalidSearch, Unsupported, invalid_value
+from fhir_server.search.hierarchy import in_memory
 from fhir_server.search.kinds import KINDS, present
 from fhir_server.search.parse import parse
 from fhir_server.search.query import Criterion
-from fhir_server.search.registry import Parameter
+from fhir_server.search.registry import COLUMNS, Parameter
 from fhir_server.search.slot import slot
 
 
@@ -41,13 +44,16 @@ def bind_criterion(resource_type: str, criterion: Criterion, environment: Enviro
 def bind_all(resource_type: str, pairs: Sequence[tuple[str, str]], environment: Environment) -> AllOf | None:
     """Return the conjunction of criteria that must not lose any of its parts; None when one of them can't be used.
 
-    Chains are among those: the condition must mean the same on a resource in memory, which holds no other resources.
+    Chains and hierarchies are among those: the condition must mean the same on a resource in memory, which holds no other
+    resources. So is terminology, whose answers a query has at hand only for what it asks itself.
     """
+    alone = replace(environment, terms=MappingProxyType({}))
     try:
-        conditions = [bind_criterion(resource_type, c, environment) for c in parse(pairs)]
+        conditions = [bind_criterion(resource_type, c, alone) for c in parse(pairs)]
     except (Unsupported, InvalidSearch):
         return None
-    return AllOf(tuple(conditions)) if len(conditions) == len(pairs) else None
+    usable = len(conditions) == len(pairs) and all(map(in_memory, conditions))
+    return AllOf(tuple(conditions)) if usable else None
 
 
 def _compared(parameter: Parameter, criterion: Criterion, environment: Environment) -> Condition:
@@ -58,8 +64,11 @@ def _compared(parameter: Parameter, criterion: Criterion, environment: Environme
     if parameter.code == "_lastUpdated":
         _check_modifier(criterion, row.UPDATED_MODIFIERS)
         return row.updated_condition(criterion.values)
+    if parameter.code in full_text.COLUMNS:
+        _check_modifier(criterion, frozenset())
+        return full_text.condition(parameter.code, parameter.resource_type, environment.tenant, criterion.values)
     if not parameter.indexed:
-        raise Unsupported(f"Search parameter '{parameter.code}' of type {parameter.type} is not supported yet.")
+        raise Unsupported(_reason(parameter))
     kind = KINDS[parameter.type]
     _check_modifier(criterion, kind.modifiers)
     return kind.condition(parameter, slot(environment.tenant, parameter), modifier, criterion.values, environment)
@@ -71,10 +80,22 @@ def _check_modifier(criterion: Criterion, known: frozenset[str]) -> None:
         raise Unsupported(f"Modifier ':{modifier}' is not supported on search parameter '{criterion.last.name}'.")
 
 
+def _reason(parameter: Parameter) -> str:
+    """Return why a parameter can't be used at all."""
+    if parameter.definition.expression is None:
+        what = "its definition has no expression that says what it reads"
+    else:
+        what = f"type {parameter.type} is not indexed"
+    return f"Search parameter '{parameter.code}' can't be used: {what}."
+
+
 def _missing(parameter: Parameter, criterion: Criterion, environment: Environment) -> Condition:
-    if not parameter.indexed:
+    column = parameter.code in COLUMNS
+    if not parameter.indexed and not column:
         raise Unsupported(f"Modifier ':missing' is not supported on search parameter '{parameter.code}'.")
     if criterion.value not in ("true", "false"):
         raise ValueError("':missing' takes true or false")
-    there = present(KINDS[parameter.type], slot(environment.tenant, parameter))
+    if column:  # every resource has an id and an instant of its last update
+        return AnyOf(()) if criterion.value == "true" else AllOf(())
+    there = present(parameter, environment)
     return Not(there) if criterion.value == "true" else there

@@ -1,32 +1,59 @@
-"""The search-type interaction on a database, https://hl7.org/fhir/R4/http.html#search.
+"""Searches on a database, on one type or several, https://hl7.org/fhir/R4/http.html#search.
 
-One statement for a page, one more if there is something to include, one more if the total is asked for.
+One statement for a page and its total, and one more for each round of includes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections import OrderedDict
+from collections.abc import Hashable, Sequence
+from typing import Any, NamedTuple
 
 from conformance.issues import Issue
 from fhir_server.auth.caller import Caller
-from fhir_server.search import cursor, include, sql
+from fhir_server.errors import Forbidden
+from fhir_server.search import cursor, totals
+from fhir_server.search import page as paging
 from fhir_server.search.bind import bind
+from fhir_server.search.contained import place_matches, split
 from fhir_server.search.environment import Environment
-from fhir_server.search.order import Position
+from fhir_server.search.include import Inclusion
+from fhir_server.search.incomplete import find_incomplete
+from fhir_server.search.order import Position, newest_first
 from fhir_server.search.parse import parse
 from fhir_server.search.registry import SearchParameters, standard
 from fhir_server.search.rewrites import Rewritten, rewrite
 from fhir_server.search.searchset import Match, SearchPage
+from fhir_server.search.session import Session
+from fhir_server.search.several import Compartment, bind_together, within
+from fhir_server.search.terms import bind_with_terms
+from fhir_server.store.occupied import occupied
+from fhir_server.store.tables import type_ids
 
-__all__ = ["Match", "SearchPage", "Session", "search"]
+__all__ = ["Compartment", "Match", "SearchPage", "Session", "search", "search_types"]
+
+# Statements over more types than this leave out those without resources: planning costs by type.
+MANY_TYPES = 8
+_MOST_NOTED = 4096
+_TYPE_NAMES = {number: name for name, number in type_ids().items()}
 
 
-class Session(Protocol):
-    """What search needs of the database."""
+class _Wide:
+    """Queries that had too many matches to sort them all; the oldest are forgotten."""
 
-    async def fetch(self, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
-        """Run one statement with ``%s`` parameters and return its rows."""
+    def __init__(self) -> None:
+        self._queries: OrderedDict[Hashable, None] = OrderedDict()
+
+    def __contains__(self, query: Rewritten) -> bool:
+        return (query.tenant, query.resource_type, query.where) in self._queries
+
+    def add(self, query: Rewritten) -> None:
+        self._queries[query.tenant, query.resource_type, query.where] = None
+        if len(self._queries) > _MOST_NOTED:
+            self._queries.popitem(last=False)
+
+
+_wide = _Wide()
 
 
 async def search(
@@ -39,6 +66,7 @@ async def search(
     strict: bool = False,
     registry: SearchParameters | None = None,
     base_url: str = "",
+    compartment: Compartment | None = None,
 ) -> SearchPage:
     """Return a page of what the caller may find. ``parameters`` are decoded pairs, among them perhaps ``_cursor``.
 
@@ -46,46 +74,176 @@ async def search(
     grant.
     """
     environment = Environment(caller.tenant, registry or standard(), base_url)
-    query = rewrite(bind(resource_type, parse(parameters), environment, strict=strict), caller, environment)
-    matches, next_cursor = await _page(session, query, cursor_key) if query.count else ([], None)
-    included, issues = await _included(session, query, matches, caller, environment)
-    total = (await session.fetch(*sql.total(query)))[0][0] if query.total else None
-    return SearchPage(matches, included, [*query.issues, *issues], total, list(query.used), next_cursor)
+    criteria = parse(parameters)
+    bound = await bind_with_terms(session, environment, lambda e: bind(resource_type, criteria, e, strict=strict))
+    if compartment is not None:
+        bound = within(bound, compartment, environment)
+    queries = [rewrite(part, caller, environment) for part in split(bound)]
+    found = _Found([], None, None)
+    if len(queries) > 1 and bound.count:
+        types = (resource_type,)
+        position = _unsealed_together(types, queries[0], cursor_key)
+        found = await _page_together(session, queries, position, (types, cursor_key))
+    elif bound.count:
+        found = await _page(session, queries[0], cursor_key)
+    if bound.contained != "false":
+        placed = await place_matches(session, caller.tenant, found.matches, as_container=bound.as_container)
+        found = found._replace(matches=placed)
+    return await _finish(session, queries, found, caller, environment)
 
 
-async def _page(session: Session, query: Rewritten, cursor_key: bytes) -> tuple[list[Match], str | None]:
-    position = None if query.cursor is None else _position(query, cursor.unseal(query, query.cursor, cursor_key))
-    rows = await session.fetch(*sql.page(query, position))
-    matches = [_match(query.resource_type, row) for row in rows[: query.count]]
+async def search_types(
+    session: Session,
+    caller: Caller,
+    resource_types: tuple[str, ...],
+    parameters: Sequence[tuple[str, str]],
+    *,
+    cursor_key: bytes,
+    strict: bool = False,
+    registry: SearchParameters | None = None,
+    base_url: str = "",
+    compartment: Compartment | None = None,
+) -> SearchPage:
+    """Return a page of what the caller may find among several types, by the parameters that all of them have.
+
+    Types that the caller may not search are left out. Raises as ``search`` does; Forbidden when no type is left.
+    """
+    environment = Environment(caller.tenant, registry or standard(), base_url)
+    criteria = parse(parameters)
+    bound = await bind_with_terms(
+        session, environment, lambda e: bind_together(resource_types, criteria, e, strict=strict)
+    )
+    queries = []
+    for query in bound:
+        if caller.grants_for("search", query.resource_type):
+            limited = query if compartment is None else within(query, compartment, environment)
+            queries.append(rewrite(limited, caller, environment))
+    if not queries:
+        raise Forbidden(f"{caller.subject} may not search any of these types.")
+    first = queries[0]
+    position = _unsealed_together(resource_types, first, cursor_key)
+    if len(queries) > MANY_TYPES:
+        there = await occupied(session, caller.tenant, [query.resource_type for query in queries])
+        queries = [query for query in queries if query.resource_type in there] or queries[:1]
+    found = _Found([], None, None)
+    if first.count:
+        found = await _page_together(session, queries, position, (resource_types, cursor_key))
+    return await _finish(session, queries, found, caller, environment)
+
+
+class _Found(NamedTuple):
+    """A page's matches, the cursor of the next page, and the total if it came along."""
+
+    matches: list[Match]
+    next_cursor: str | None
+    total: int | None
+
+
+async def _finish(
+    session: Session, queries: Sequence[Rewritten], found: _Found, caller: Caller, environment: Environment
+) -> SearchPage:
+    """Add what is included and the total."""
+    query, issues = queries[0], list(queries[0].issues)
+    issues += find_incomplete([q.resource_type for q in queries], query.used, environment.parameters)
+    included: list[Match] = []
+    if query.includes and found.matches:
+        inclusion = Inclusion(query.includes, caller, environment)
+        await inclusion.follow(session, found.matches)
+        included = inclusion.found
+        issues += inclusion.issues
+    total = found.total
+    if total is None and query.total == "estimate" and query.count:
+        total = await totals.estimate(session, queries)
+        if total is not None:
+            issues.append(Issue("information", "informational", "The total is an estimate."))
+    if total is None and query.total != "none":
+        total = await totals.count(session, queries)
+    return SearchPage(found.matches, included, issues, total, list(query.used), found.next_cursor, query.view)
+
+
+async def _page(session: Session, query: Rewritten, cursor_key: bytes) -> _Found:
+    position = None
+    if query.cursor is not None:
+        *given, key = cursor.unseal(query, query.cursor, cursor_key)
+        position = Position(_sort_values(query, given), key)
+    counted = query.total == "accurate"
+    known = totals.REMEMBERED.known(query) if counted else None
+    state = (known[0] if known else "") if counted else None
+    few = paging.by_one_value(query.sort) and query not in _wide
+    rows = await session.fetch(*paging.page(query, position, few=few, state=state))
+    if few and rows and rows[0][paging.COLUMNS + 1] > paging.MOST_SORTED:
+        _wide.add(query)
+        rows = await session.fetch(*paging.page(query, position, state=state))
+    total = _total(query, rows, position, known) if counted else None
+    matches = [_match(paging.number_of(query), row) for row in rows[: query.count]]
     if len(rows) <= query.count:
-        return matches, None
-    key, _, _, _, _, *values = rows[query.count - 1]
-    last = [sort.to_json(value) for sort, value in zip(query.sort, values, strict=True)]
-    return matches, cursor.seal(query, [*last, key], cursor_key)
+        return _Found(matches, None, total)
+    last = rows[query.count - 1]
+    return _Found(matches, cursor.seal(query, _place(query, last), cursor_key), total)
 
 
-def _position(query: Rewritten, sealed: list[Any]) -> Position:
-    *values, key = sealed
-    return Position(tuple(sort.from_json(value) for sort, value in zip(query.sort, values, strict=True)), key)
+def _total(
+    query: Rewritten, rows: Sequence[Sequence[Any]], position: Position | None, known: tuple[str, int] | None
+) -> int | None:
+    """Return the total that came with the rows; None when none did, past the end."""
+    if not rows:
+        return 0 if position is None else None
+    state, total = rows[0][-2:]
+    if total is None:
+        return known[1] if known else None
+    totals.REMEMBERED.remember(query, state, total)
+    return int(total)
 
 
-def _match(resource_type: str, row: Sequence[Any]) -> Match:
-    key, id_, version, last_updated, content = row[:5]
-    return Match(resource_type, id_, version, last_updated, content, key)
+def _place(query: Rewritten, row: Sequence[Any]) -> list[Any]:
+    values = row[paging.COLUMNS : paging.COLUMNS + len(query.sort)]
+    return [*(sort.to_json(value) for sort, value in zip(query.sort, values, strict=True)), row[0]]
 
 
-async def _included(
-    session: Session, query: Rewritten, matches: list[Match], caller: Caller, environment: Environment
-) -> tuple[list[Match], list[Issue]]:
-    parts = include.parts(query.includes, matches, caller, environment) if matches and query.includes else []
-    if not parts:
-        return [], []
-    rows = await session.fetch(*sql.included(query.tenant, parts, include.MOST_INCLUDED + 1))
-    shown = {(match.resource_type, match.id) for match in matches}
-    found = (_match(resource_type, row) for resource_type, *row in rows[: include.MOST_INCLUDED])
-    distinct = {(match.resource_type, match.id): match for match in found}
-    included = [match for identity, match in distinct.items() if identity not in shown]
-    if len(rows) <= include.MOST_INCLUDED:
-        return included, []
-    text = f"Only {include.MOST_INCLUDED} included resources are sent with a page; there are more."
-    return included, [Issue("warning", "incomplete", text)]
+def _sort_values(query: Rewritten, given: Sequence[Any]) -> tuple[Any, ...]:
+    return tuple(sort.from_json(value) for sort, value in zip(query.sort, given, strict=True))
+
+
+def _match(number: int, row: Sequence[Any]) -> Match:
+    """Return a match of what has a number; where a contained resource is within isn't known yet."""
+    key, id_, version, last_updated, content = row[: paging.COLUMNS]
+    return Match(_TYPE_NAMES[abs(number)], id_, version, last_updated, content, key, "" if number < 0 else None)
+
+
+Together = tuple[tuple[str, ...], bytes]
+"""The types that a cursor is for, and the key to seal it."""
+
+
+def _asked(resource_types: tuple[str, ...], query: Rewritten) -> Hashable:
+    return query.tenant, resource_types, query.matching
+
+
+def _unsealed_together(resource_types: tuple[str, ...], query: Rewritten, cursor_key: bytes) -> list[Any] | None:
+    if query.cursor is None:
+        return None
+    return cursor.unseal_place(_asked(resource_types, query), query.cursor, cursor_key)
+
+
+async def _page_together(
+    session: Session, queries: Sequence[Rewritten], sealed: list[Any] | None, together: Together
+) -> _Found:
+    query, count = queries[0], queries[0].count
+    positions = [_position_among(q, sealed) for q in queries]
+    rows = await session.fetch(*paging.together(queries, positions))
+    matches = [_match(number, row) for number, *row in rows[:count]]
+    if len(rows) <= count:
+        return _Found(matches, None, None)
+    number, *last = rows[count - 1]
+    resource_types, cursor_key = together
+    sealed = [*_place(query, last), number]
+    return _Found(matches, cursor.seal_place(_asked(resource_types, query), sealed, cursor_key), None)
+
+
+def _position_among(query: Rewritten, sealed: list[Any] | None) -> Position | None:
+    """Return the place of a cursor as seen from one of the types: another's resource with the same key may follow."""
+    if sealed is None:
+        return None
+    *given, key, number = sealed
+    own = paging.number_of(query)
+    follows = own < number if newest_first(query.sort) else own > number
+    return Position(_sort_values(query, given), key, inclusive=follows)

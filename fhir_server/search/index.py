@@ -6,17 +6,24 @@ resource, which branches of which parameters to evaluate.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any
 
 from conformance.definitions import types
-from conformance.fhirpath import compile_path
+from conformance.fhirpath import FHIRPathError, compile_path
+from fhir_server.search.composite import extractions
+from fhir_server.search.composite_definition import Tuples
 from fhir_server.search.kinds import KINDS
 from fhir_server.search.registry import Parameter, SearchParameters, standard
 from fhir_server.search.slot import Extract, Slot, slot
 from fhir_server.store.entries import IndexEntries
+from fhir_server.store.index_state import INDEX_FORMAT
+
+__all__ = ["INDEX_FORMAT", "index", "values_of"]
+
+_MOST_PLANS = 4096
 
 Evaluate = Callable[[dict[str, Any]], list[tuple[str, Any]]]
 
@@ -36,11 +43,18 @@ class _Plan:
 
 
 def index(
-    resource_type: str, resource: dict[str, Any], tenant: int, parameters: SearchParameters | None = None
+    resource_type: str,
+    resource: dict[str, Any],
+    tenant: int,
+    parameters: SearchParameters | None = None,
+    base_url: str = "",
 ) -> IndexEntries:
-    """Return a resource's index entries. A value that no index can hold is left out; nothing is raised for it."""
-    plan = _plan(resource_type, tenant, parameters or standard())
-    entries = IndexEntries()
+    """Return a resource's index entries. A value that no index can hold is left out; nothing is raised for it.
+
+    References below ``base_url`` count as those to ``Type/id``.
+    """
+    plan = _known_plan(resource_type, tenant, parameters or standard())
+    entries = IndexEntries(base=f"{base_url}/" if base_url else "")
     for step in plan.always:
         _run(step, resource, entries)
     by_key = plan.by_key
@@ -55,7 +69,10 @@ def index(
 
 
 def _run(step: _Step, resource: dict[str, Any], entries: IndexEntries) -> None:
-    found = step.evaluate(resource)
+    try:
+        found = step.evaluate(resource)
+    except (FHIRPathError, ArithmeticError):
+        return  # the expression of a tenant's own parameter, which doesn't suit this resource
     if found and step.marked:
         entries.tokens.append(step.slot.present)
     for fhir_type, value in found:
@@ -66,26 +83,52 @@ def _run(step: _Step, resource: dict[str, Any], entries: IndexEntries) -> None:
             fhir_type, value = typed  # noqa: PLW2901 - the parameter means the extension's value
         try:
             step.extract(step.slot, fhir_type, value, entries)
-        except ValueError:
+        except (ValueError, FHIRPathError, ArithmeticError):
             continue  # an odd date or an unpaired surrogate: stored as it is, but not findable by it
 
 
-@lru_cache(maxsize=4096)
+def _known_plan(resource_type: str, tenant: int, parameters: SearchParameters) -> _Plan:
+    """Return the plan of a type; it is kept with the set of parameters, so that it goes when they go."""
+    plans: dict[tuple[str, int], _Plan] = parameters.plans
+    plan = plans.get((resource_type, tenant))
+    if plan is None:
+        if len(plans) >= _MOST_PLANS:
+            plans.clear()
+        plan = plans[resource_type, tenant] = _plan(resource_type, tenant, parameters)
+    return plan
+
+
 def _plan(resource_type: str, tenant: int, parameters: SearchParameters) -> _Plan:
     always: list[_Step] = []
     by_key: dict[str, list[_Step]] = {}
+
+    def add(step: _Step, keys: Sequence[str] | None) -> None:
+        if keys is None:
+            always.append(step)
+        for key in keys or ():
+            by_key.setdefault(key, []).append(step)
+
+    combined: set[str] = set()
     for parameter in parameters.of(resource_type).values():
         if not parameter.indexed:
+            continue
+        if parameter.type == "composite":
+            for context, extract, own in extractions(parameter, tenant, parameters):
+                if context.name not in combined:
+                    combined.add(context.name)
+                    add(_Step(_elements(context, resource_type), extract, own, marked=False), context.keys or None)
             continue
         place, kind = slot(tenant, parameter), KINDS[parameter.type]
         for branch in parameter.branches:
             evaluate = _evaluate(branch.expression, resource_type)
-            step = _Step(evaluate, kind.extract, place, kind.present is None)
-            if branch.keys is None:
-                always.append(step)
-            for key in branch.keys or ():
-                by_key.setdefault(key, []).append(step)
+            add(_Step(evaluate, kind.extract, place, kind.present is None), branch.keys)
     return _Plan(tuple(always), {key: tuple(steps) for key, steps in by_key.items()})
+
+
+def _elements(context: Tuples, resource_type: str) -> Evaluate:
+    if context.expression is None:
+        return lambda resource: [(resource_type, resource)]
+    return _evaluate(context.expression, resource_type)
 
 
 @lru_cache(maxsize=8192)

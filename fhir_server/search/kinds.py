@@ -5,13 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
-from fhir_server.search import date, number, quantity, reference, string, token, uri
+from fhir_server.search import (
+    composite,
+    date,
+    near,
+    number,
+    phonetic,
+    quantity,
+    reference,
+    string,
+    token,
+    uri,
+)
 from fhir_server.search.bound import SortSource
 from fhir_server.search.condition import Condition, has_any
 from fhir_server.search.environment import Environment
 from fhir_server.search.registry import Parameter
-from fhir_server.search.slot import Extract, Slot
+from fhir_server.search.slot import Extract, Slot, slot
+from fhir_server.store.entries import IndexEntries
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +43,10 @@ class Kind:
     sort: SortSource | None = None
 
 
+def no_entries(_: Slot, __: str, ___: Any, ____: IndexEntries) -> None:
+    """Add nothing: a composite's entries come from its components, see ``composite.extractions``."""
+
+
 KINDS: Mapping[str, Kind] = MappingProxyType(
     {
         "token": Kind(token.extract, token.condition, token.MODIFIERS),
@@ -38,11 +55,17 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "string": Kind(string.extract, string.condition, string.MODIFIERS, string.present, "string"),
         "date": Kind(date.extract, date.condition, date.MODIFIERS, date.present, "date"),
         "number": Kind(number.extract, number.condition, number.MODIFIERS, number.present, "number"),
+        "phonetic": Kind(phonetic.extract, phonetic.condition, phonetic.MODIFIERS),
+        "near": Kind(near.extract, near.condition, near.MODIFIERS, number.present),
+        "composite": Kind(no_entries, composite.condition, frozenset()),
         "quantity": Kind(quantity.extract, quantity.condition, quantity.MODIFIERS, number.present, "number"),
     }
 )
 
 
-def present(kind: Kind, place: Slot) -> Condition:
+def present(parameter: Parameter, environment: Environment) -> Condition:
     """Return the condition that a resource has a value for a parameter."""
+    if parameter.type == "composite":
+        return composite.present(parameter, environment)
+    place, kind = slot(environment.tenant, parameter), KINDS[parameter.type]
     return kind.present(place) if kind.present else has_any((place.present,))

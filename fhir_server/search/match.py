@@ -40,6 +40,6 @@ def matches(
         Candidate(
             resource.get("id"),
             None if updated is None else datetime.fromisoformat(updated),
-            index(resource_type, resource, tenant, environment.parameters) if entries is None else entries,
+            index(resource_type, resource, tenant, environment.parameters, base_url) if entries is None else entries,
         )
     )

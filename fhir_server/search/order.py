@@ -1,6 +1,7 @@
 """The order of matches and what comes after a place in it, https://hl7.org/fhir/R4/search.html#sort.
 
-The resource's key, unique and immutable, is always the last sort key: newest first, or as the key before it runs.
+The resource's key, immutable and unique within its type, is the last sort key but one: newest first, or as the key before
+it runs. Between types that share a key the type's number decides.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from sqlalchemy import (
     Numeric,
     Text,
     and_,
-    func,
+    literal_column,
     or_,
     select,
     tuple_,
@@ -28,6 +29,7 @@ from sqlalchemy.types import TypeEngine
 
 from fhir_server.search.bound import SortKey
 from fhir_server.search.condition import INT8, Scope
+from fhir_server.search.sort_content import CONTENT
 from fhir_server.store.tables import date_index, number_index, string_index
 
 # A span of time is ordered by its start in both directions.
@@ -42,64 +44,81 @@ SORT_TYPES: dict[str, TypeEngine[Any]] = {
     "string": Text(),
     "date": INT8,
     "number": Numeric(),
+    "content": Text(),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """A place in the order: the sort values of a resource, None where it has none, and its key."""
+    """A place in the order: the sort values of a resource, None where it has none, and its key.
+
+    ``inclusive`` says that another type's resource with the same values and key comes after it.
+    """
 
     sort_values: tuple[Any, ...]
     key: int
+    inclusive: bool = False
 
     @property
     def shape(self) -> Hashable:
         """All that the SQL text depends on."""
-        return tuple(value is None for value in self.sort_values)
+        return self.inclusive, tuple(value is None for value in self.sort_values)
 
     def values(self) -> list[Any]:
         """Return the parameters in the order in which ``after`` takes them."""
         present = [Int8(v) if isinstance(v, int) else v for v in self.sort_values if v is not None]
         return [*present, Int8(self.key)]
 
-
-def sort_columns(sort: Sequence[SortKey], scope: Scope) -> tuple[list[ColumnElement[Any]], list[FromClause]]:
-    """Return the column of each sort key, and the lateral subqueries that those of range tables come from."""
-    columns: list[ColumnElement[Any]] = []
-    joins: list[FromClause] = []
-    for number, key in enumerate(sort):
-        if key.parameter is None:
-            columns.append(scope.table.c[key.source])
-            continue
-        value = SORT_VALUES[key.source]
-        table = value.table.c
-        extreme = (func.max if key.descending else func.min)(value).label("value")
-        subquery = (
-            select(extreme)
-            .where(
-                table.tenant == scope.tenant,
-                table.key == scope.table.c.key,
-                table.parameter == scope.binds.take(Integer()),
-            )
-            .correlate(scope.table)
-            .lateral(f"sort{number}")
-        )
-        joins.append(subquery)
-        columns.append(subquery.c.value)
-    return columns, joins
+    def beyond(self, column: Any, bound: Any, *, descending: bool) -> ColumnElement[bool]:
+        """Return whether a key, or a row that ends with one, comes after this place's."""
+        if self.inclusive:
+            return column <= bound if descending else column >= bound  # type: ignore[no-any-return]
+        return column < bound if descending else column > bound  # type: ignore[no-any-return]
 
 
-def ordering(sort: Sequence[SortKey], columns: Sequence[ColumnElement[Any]], scope: Scope) -> list[ColumnElement[Any]]:
-    """Return the ORDER BY list."""
+def sort_value(key: SortKey, table: FromClause, scope: Scope) -> ColumnElement[Any]:
+    """Return what a resource of ``table`` is sorted by: a column, or a subquery for the first of its values."""
+    if key.is_column:
+        return table.c[key.source]
+    if key.source == "content":
+        content = f"convert_from({table.name}.content, 'UTF8')::json"  # type: ignore[attr-defined]
+        values = " UNION ALL ".join(key.texts).replace(CONTENT, content)
+        extreme = "max" if key.descending else "min"
+        text = f'(SELECT {extreme}(texts.v COLLATE "C") FROM ({values}) texts)'  # noqa: S608 - made of definitions
+        return literal_column(text, Text())
+    value = SORT_VALUES[key.source]
+    indexed = value.table.c
+    first = select(value).where(
+        indexed.tenant == scope.tenant,
+        indexed.key == table.c.key,
+        indexed.parameter == scope.binds.take(Integer()),
+    )
+    first = first.order_by(directed(value, descending=key.descending)).limit(literal_column("1"))
+    return first.correlate(table).scalar_subquery()
+
+
+def directed(column: ColumnElement[Any], *, descending: bool) -> ColumnElement[Any]:
+    """Return an item of ORDER BY."""
+    return column.desc() if descending else column.asc()
+
+
+def ordering(
+    sort: Sequence[SortKey], columns: Sequence[ColumnElement[Any]], key_column: ColumnElement[Any]
+) -> list[ColumnElement[Any]]:
+    """Return the ORDER BY list, up to the resource's key."""
     order: list[ColumnElement[Any]] = []
     for key, column in zip(sort, columns, strict=True):
-        directed = column.desc() if key.descending else column.asc()
-        order.append(directed if key.parameter is None else directed.nulls_last())
-    return [*order, scope.table.c.key.desc() if _newest_first(sort) else scope.table.c.key.asc()]
+        item = directed(column, descending=key.descending)
+        order.append(item if key.is_column else item.nulls_last())
+    return [*order, directed(key_column, descending=newest_first(sort))]
 
 
 def after(
-    sort: Sequence[SortKey], columns: Sequence[ColumnElement[Any]], position: Position, scope: Scope
+    sort: Sequence[SortKey],
+    columns: Sequence[ColumnElement[Any]],
+    key_column: ColumnElement[Any],
+    position: Position,
+    scope: Scope,
 ) -> ColumnElement[bool]:
     """Return the condition that a row comes after a place."""
     take = scope.binds.take
@@ -107,22 +126,23 @@ def after(
         None if value is None else take(SORT_TYPES[key.source])
         for key, value in zip(sort, position.sort_values, strict=True)
     ]
-    key_column, key_value = scope.table.c.key, take(INT8)
-    if len(sort) == 1 and sort[0].parameter is None:
+    key_value, descending = take(INT8), newest_first(sort)
+    if len(sort) == 1 and sort[0].is_column:
         # A row comparison, which the index over both columns can start from.
         row, bound = tuple_(columns[0], key_column), tuple_(given[0], key_value)
-        return row < bound if sort[0].descending else row > bound
-    tail = key_column < key_value if _newest_first(sort) else key_column > key_value
+        return position.beyond(row, bound, descending=descending)
+    tail = position.beyond(key_column, key_value, descending=descending)
     for key, column, value in reversed(list(zip(sort, columns, given, strict=True))):
         if value is None:
             tail = and_(column.is_(None), tail)
             continue
         beyond = column < value if key.descending else column > value
         tail = or_(beyond, and_(column == value, tail))
-        if key.parameter is not None:
+        if not key.is_column:
             tail = or_(tail, column.is_(None))
     return tail
 
 
-def _newest_first(sort: Sequence[SortKey]) -> bool:
+def newest_first(sort: Sequence[SortKey]) -> bool:
+    """Return whether the key runs downwards: as the sort key before it, by default from the newest."""
     return sort[-1].descending if sort else True

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from fhir_server.search.errors import invalid_value
 from fhir_server.search.query import Criterion, Forward, Reverse
 
-_UNSAFE = re.compile("[\x00\ud800-\udfff]")
+UNSAFE = re.compile("[\x00\ud800-\udfff]")
 _HAS = re.compile(r"_has:([^:.]*):([^:]*):(.+)", re.DOTALL)
 
 
@@ -21,7 +21,7 @@ def parse(parameters: Iterable[tuple[str, str]]) -> tuple[Criterion, ...]:
 
 
 def _criterion(name: str, value: str) -> Criterion:
-    if _UNSAFE.search(name) or _UNSAFE.search(value):
+    if UNSAFE.search(name) or UNSAFE.search(value):
         shown = [text.encode("ascii", "backslashreplace").decode().replace("\x00", r"\x00") for text in (name, value)]
         raise invalid_value(shown[0], shown[1], "it holds a character that no FHIR string may have")
     values = tuple(v for v in split(value, ",") if v) or (value,)

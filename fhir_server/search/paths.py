@@ -19,6 +19,8 @@ _CAST = re.compile(r"^\(?\w+\.\w+(?: as |\.as\(|\.ofType\()(\w+)\)")
 _RESOLVES_TO = re.compile(r"where\(resolve\(\) is (\w+)\)")
 # One official expression uses this name, which FHIRPath for R4 doesn't define.
 _HAS_EXTENSION = re.compile(r"hasExtension\(('[^']*')\)")
+# So does an implementation guide write the value of an extension, by its name in JSON.
+_JSON_VALUE = re.compile(r"\.(value[A-Z]\w*)(?![\w(])")
 _PATH = re.compile(r"^\w+(?:\.\w+)*$")
 
 
@@ -38,7 +40,7 @@ class Branch:
 
 def branches(expression: str, resource_type: str) -> Iterator[Branch]:
     """Yield the branches of an expression that concern a resource type."""
-    for text in _split(_HAS_EXTENSION.sub(r"extension(\1).exists()", expression)):
+    for text in split_union(as_fhirpath(expression)):
         root, _, rest = text.lstrip("(").partition(".")
         if root not in types():
             yield _branch(f"{resource_type}.{text}", resource_type)
@@ -46,7 +48,17 @@ def branches(expression: str, resource_type: str) -> Iterator[Branch]:
             yield _branch(text, resource_type)
 
 
-def _split(expression: str) -> Iterator[str]:
+def as_fhirpath(expression: str) -> str:
+    """Return an expression with what authors of SearchParameters write, but FHIRPath for R4 doesn't know, replaced."""
+    return _JSON_VALUE.sub(_typed_value, _HAS_EXTENSION.sub(r"extension(\1).exists()", expression))
+
+
+def _typed_value(name: re.Match[str]) -> str:
+    fhir_type = dict(types()["Extension"].elements["value"].json_names).get(name[1])
+    return name[0] if fhir_type is None else f".value.ofType({fhir_type})"
+
+
+def split_union(expression: str) -> Iterator[str]:
     """Split at the ``|`` that stand outside of parentheses and strings."""
     depth, quoted, start = 0, False, 0
     for position, character in enumerate(expression):

@@ -7,11 +7,14 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from conformance.definitions import resource_types
-from fhir_server.search.condition import Condition, has_any
+from fhir_server.search import text
+from fhir_server.search.condition import Condition, any_of, has_any
 from fhir_server.search.environment import Environment
+from fhir_server.search.errors import Unsupported
+from fhir_server.search.hierarchy import Related, part_of
 from fhir_server.search.parse import unescape
 from fhir_server.search.registry import Parameter
-from fhir_server.search.slot import Slot
+from fhir_server.search.slot import Slot, slot
 from fhir_server.search.token import add_pair, searched_text
 from fhir_server.store.entries import IndexEntries
 from fhir_server.store.hashing import value_hash
@@ -21,26 +24,39 @@ _BARE_ID = re.compile(_ID)
 _LOCAL = re.compile(rf"([A-Z][A-Za-z]+)/({_ID})(?:/_history/{_ID})?")
 _VERSIONED_URL = re.compile(rf"(.+/[A-Z][A-Za-z]+/{_ID})/_history/{_ID}")
 _TYPES = frozenset(resource_types())
-MODIFIERS = _TYPES | {"identifier"}
+MODIFIERS = _TYPES | {"identifier", "above", "below"} | text.MODIFIERS
 
 
 def extract(slot: Slot, fhir_type: str, value: Any, entries: IndexEntries) -> None:
     """Add the tokens of a Reference, a canonical, a URI, or of a resource carried inline (in a Bundle)."""
-    if isinstance(value, str):
-        _add_target(slot, value, entries.tokens)
-    elif fhir_type == "Reference":
-        if target := value.get("reference"):
-            _add_target(slot, target, entries.tokens)
+    add_addresses(slot, fhir_type, value, entries.tokens, entries.base)
+    if fhir_type == "Reference":
         if identifier := value.get("identifier"):
             add_pair(slot.identifier_salt, identifier.get("system"), identifier.get("value"), entries.tokens)
+        text.add_text(slot, value.get("display"), entries)
+
+
+def add_addresses(slot: Slot, fhir_type: str, value: Any, tokens: list[int], base: str) -> None:
+    """Add the tokens that find a value by where it points to; ``base`` is the server's address, as in IndexEntries."""
+    if isinstance(value, str):
+        _add_target(slot, value, tokens, base)
+    elif fhir_type == "Reference":
+        if target := value.get("reference"):
+            _add_target(slot, target, tokens, base)
     elif "id" in value and "resourceType" in value:
-        entries.tokens.append(slot.token(f"{value['resourceType']}/{value['id']}"))
+        tokens.append(slot.token(f"{value['resourceType']}/{value['id']}"))
 
 
-def _add_target(slot: Slot, target: str, tokens: list[int]) -> None:
+def _add_target(slot: Slot, target: str, tokens: list[int], base: str) -> None:
     if target.startswith("#"):
         return  # contained: reachable only from within its container
-    tokens.append(slot.token(local(target) or target))
+    relative = local(target)
+    if relative is not None:
+        tokens.append(slot.token(relative))
+        return
+    tokens.append(slot.token(target))
+    if base and (own := local(target.removeprefix(base))):
+        tokens.append(slot.token(own))
     if versioned := _VERSIONED_URL.fullmatch(target):
         tokens.append(slot.token(versioned[1]))
     url, bar, _ = target.partition("|")
@@ -55,20 +71,55 @@ def local(target: str) -> str | None:
 
 
 def condition(
-    parameter: Parameter, place: Slot, modifier: str | None, values: Sequence[str], _: Environment
+    parameter: Parameter, place: Slot, modifier: str | None, values: Sequence[str], environment: Environment
 ) -> Condition:
-    """Return what a search by ``Type/id``, ``id`` or URL asks for, or with ``:identifier`` by business identifier."""
-    if modifier == "identifier":
-        return has_any(place.identifier_salt ^ value_hash(searched_text(value)) for value in values)
-    targets = (modifier,) if modifier else parameter.targets or resource_types()
-    return has_any(place.token(text) for value in values for text in _searched(unescape(value), targets, modifier))
+    """Return what a search by ``Type/id``, ``id`` or URL asks for, or with ``:identifier`` by business identifier.
+
+    Raises ValueError for what is no place in a hierarchy, Unsupported when there is none.
+    """
+    match modifier:
+        case "identifier":
+            return has_any(place.identifier_salt ^ value_hash(searched_text(value)) for value in values)
+        case "text" | "code-text":
+            return text.condition(place, values)
+        case "above" | "below":
+            return any_of([_related(parameter, place, modifier, unescape(value), environment) for value in values])
+    return has_any(
+        place.token(found)
+        for value in values
+        for found in searched(unescape(value), parameter.targets, modifier, environment.base_url)
+    )
 
 
-def _searched(value: str, targets: Sequence[str], modifier: str | None) -> Iterator[str]:
-    if relative := local(value):
+def searched(value: str, targets: Sequence[str], modifier: str | None, base_url: str) -> Iterator[str]:
+    """Yield the texts that tokens are made of for a search value; ``targets`` are the types it may mean, empty for any.
+
+    A URL below ``base_url`` means the resource there.
+    """
+    relative = local(value.removeprefix(f"{base_url}/") if base_url else value)
+    if relative:
         # A type that the modifier rules out: the reference can't be both, so only the impossible one is left.
         yield relative if modifier is None or relative.startswith(f"{modifier}/") else f"{modifier}/{value}"
     elif _BARE_ID.fullmatch(value):
-        yield from (f"{target}/{value}" for target in targets)
+        yield from (f"{target}/{value}" for target in ((modifier,) if modifier else targets or resource_types()))
     else:
         yield value
+
+
+def _related(parameter: Parameter, place: Slot, modifier: str, value: str, environment: Environment) -> Condition:
+    parameters = environment.parameters
+    found: list[Condition] = []
+    texts = list(searched(value, parameter.targets, None, environment.base_url))
+    for address in texts:
+        resource_type, _, id_ = address.partition("/")
+        hierarchy = part_of(resource_type, parameters) if local(address) else None
+        if hierarchy is not None:
+            part_salt = slot(environment.tenant, hierarchy).salt
+            base = f"{environment.base_url}/"
+            found.append(Related(place.salt, resource_type, (id_,), modifier == "above", part_salt, base))
+    if not found:
+        shown = texts[0] if len(texts) == 1 else f"'{parameter.code}'"
+        raise Unsupported(
+            f"Modifier ':{modifier}' can't be used here: {shown} has no place in a hierarchy of resources."
+        )
+    return any_of(found)

@@ -9,13 +9,18 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import NewType
 
+from conformance.definitions import resource_types
 from fhir_server.auth.caller import Caller, Grant, Interaction
 from fhir_server.errors import Forbidden
 from fhir_server.search.bound import BoundQuery
 from fhir_server.search.chain import Chain, Target
 from fhir_server.search.condition import AllOf, AnyOf, Condition, HasTokens, Not, parts
+from fhir_server.search.contained import Within
 from fhir_server.search.criteria import bind_all
 from fhir_server.search.environment import Environment
+from fhir_server.search.hierarchy import Related
+from fhir_server.search.listed import Listed
+from fhir_server.search.reverse import Has
 
 Rewritten = NewType("Rewritten", BoundQuery)
 Permitted = NewType("Permitted", AllOf)
@@ -34,11 +39,25 @@ def authorize(query: BoundQuery, caller: Caller, environment: Environment) -> Bo
     allowed = permitted(caller, "search", query.resource_type, environment)
     if allowed is None or query.tenant != caller.tenant:
         raise Forbidden(f"{caller.subject} may not search {query.resource_type}.")
-    return replace(query, where=AllOf((_authorize_chains(query.where, caller, environment), allowed)))
+    where: Condition = AllOf((_authorize_chains(query.where, caller, environment), allowed))
+    if query.contained == "true":
+        where = Within(where, _containers(caller, environment), once=query.as_container)
+    return replace(query, where=where)
+
+
+def _containers(caller: Caller, environment: Environment) -> dict[str, AllOf]:
+    """Return, by type, what containers have to fulfil: they must be such as the caller may search and read."""
+    containers: dict[str, AllOf] = {}
+    for name in resource_types():
+        searched = permitted(caller, "search", name, environment)
+        read = permitted(caller, "read", name, environment)
+        if searched is not None and read is not None:
+            containers[name] = AllOf((searched,) if searched == read else (searched, read))
+    return containers
 
 
 def _authorize_chains(condition: Condition, caller: Caller, environment: Environment) -> Condition:
-    """Limit all that chains lead to to what the caller may search: who finds by a value learns of it.
+    """Limit all that chains, ``_has`` and ``_list`` lead to to what the caller may search: who finds by a value learns of it.
 
     Of several types that a reference may point to, those that the caller may not search at all drop out; Forbidden
     is raised when none remains.
@@ -50,6 +69,15 @@ def _authorize_chains(condition: Condition, caller: Caller, environment: Environ
                 types = ", ".join(target.resource_type for target in condition.targets)
                 raise Forbidden(f"{caller.subject} may not search {types}, as the chained parameter asks.")
             return replace(condition, targets=targets)
+        case Has() | Listed():
+            for target in _authorized((condition.target,), caller, environment):
+                return replace(condition, target=target)
+            raise Forbidden(f"{caller.subject} may not search {condition.target.resource_type}, as the search asks.")
+        case Related():
+            found = permitted(caller, "search", condition.resource_type, environment)
+            if found is None:
+                raise Forbidden(f"{caller.subject} may not search {condition.resource_type}, as the hierarchy asks.")
+            return replace(condition, allowed=found)
         case AllOf() | AnyOf():
             inner = tuple(_authorize_chains(part, caller, environment) for part in condition.conditions)
             return replace(condition, conditions=inner)
@@ -64,7 +92,7 @@ def _authorized(targets: Iterable[Target], caller: Caller, environment: Environm
         allowed = permitted(caller, "search", target.resource_type, environment)
         if allowed is not None:
             wanted = _authorize_chains(target.wanted, caller, environment)
-            yield Target(target.resource_type, wanted, allowed)
+            yield replace(target, wanted=wanted, allowed=allowed)
 
 
 def merge_tokens(query: BoundQuery, _: Caller, __: Environment) -> BoundQuery:

@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from fhir_server.search.condition import Candidate, Condition, Not, Scope, any_of
 from fhir_server.search.date import searched_span
-from fhir_server.search.parse import split, unescape
+from fhir_server.search.parse import unescape
 
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 _INSTANT = DateTime(timezone=True)
@@ -95,7 +95,8 @@ def _compare(prefix: str, instant: Any, start: Any, end: Any) -> Any:
 
 def id_condition(modifier: str | None, values: Sequence[str]) -> Condition:
     """Return what ``_id`` asks for; text that can't be an id is nobody's."""
-    ids = (unescape(split(value, "|")[-1]) for value in values)
+    # An id has no system: ``|ada`` means it, ``http://…|ada`` nobody's.
+    ids = (unescape(value.removeprefix("|")) for value in values)
     found = HasId(tuple(text for text in ids if _ID.fullmatch(text)))
     return Not(found) if modifier == "not" else found
 

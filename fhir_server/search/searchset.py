@@ -7,10 +7,14 @@ from datetime import datetime
 from typing import NamedTuple
 
 from conformance.issues import Issue
+from fhir_server.search.summary import WHOLE, View
 
 
 class Match(NamedTuple):
-    """A resource's current version; ``content`` is its JSON in UTF-8, ``key`` its place in the default order."""
+    """A resource's current version; ``content`` is its JSON in UTF-8, ``key`` its place in the default order.
+
+    For a contained resource ``within`` is the address of its container, ``Type/id``.
+    """
 
     resource_type: str
     id: str
@@ -18,6 +22,7 @@ class Match(NamedTuple):
     last_updated: datetime
     content: bytes
     key: int
+    within: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +30,8 @@ class SearchPage:
     """One page of a searchset.
 
     ``total`` is None unless it was asked for; ``used`` are the pairs that had effect, for the self link;
-    ``next_cursor`` is the value of ``_cursor`` for the next page, None on the last.
+    ``next_cursor`` is the value of ``_cursor`` for the next page, None on the last; ``view`` what of each resource to
+    show.
     """
 
     matches: list[Match]
@@ -34,3 +40,4 @@ class SearchPage:
     total: int | None
     used: list[tuple[str, str]]
     next_cursor: str | None
+    view: View = WHOLE

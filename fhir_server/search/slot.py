@@ -9,11 +9,13 @@ from typing import Any
 
 from fhir_server.search.registry import Parameter
 from fhir_server.store.entries import IndexEntries
-from fhir_server.store.hashing import salt, value_hash
+from fhir_server.store.hashing import parameter_id, salt, value_hash
 
 # NUL can't occur in a FHIR string, so these never meet a value.
 PRESENT = "\x00present"
 EXACT = "\x00="
+TEXT = "\x00~"
+OF_TYPE = "\x00t"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,3 +50,9 @@ def slot(tenant: int, parameter: Parameter) -> Slot:
     """Return the place of a parameter's values for a tenant."""
     own, identifiers = _salts(tenant, parameter.resource_type, parameter.code)
     return Slot(own, identifiers, own ^ value_hash(PRESENT), parameter.id, parameter.systems)
+
+
+def named_slot(tenant: int, resource_type: str, name: str) -> Slot:
+    """Return a place of values that have no parameter of their own, such as the pairs of a composite."""
+    own, identifiers = _salts(tenant, resource_type, name)
+    return Slot(own, identifiers, own ^ value_hash(PRESENT), parameter_id(resource_type, name), {})

@@ -1,93 +1,74 @@
-"""From a bound query to one SELECT, https://hl7.org/fhir/R4/search.html.
+"""From a bound query to SQL: totals, and resources of several types to send along.
 
-SQLAlchemy compiles each shape of query once; afterwards a query costs only the collection of its parameters.
+https://hl7.org/fhir/R4/search.html. Pages of matches are the matter of ``page``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from psycopg.types.numeric import Int4, Int8
-from sqlalchemy import ColumnElement, Integer, Select, and_, func, literal_column, select, true, union_all
-from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
+from psycopg.types.numeric import Int2, Int4, Int8
+from sqlalchemy import (
+    BigInteger,
+    ColumnClause,
+    ColumnElement,
+    Integer,
+    Select,
+    SmallInteger,
+    Text,
+    and_,
+    cast,
+    column,
+    func,
+    literal_column,
+    null,
+    select,
+    union_all,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.sql.elements import CompilerElement
 
-from fhir_server.search.by_value import ByValue
-from fhir_server.search.condition import INT8, Binds, Condition, Scope, current
-from fhir_server.search.order import Position, after, ordering, sort_columns
+from fhir_server.search.condition import INT8, Condition, Scope, current
 from fhir_server.search.rewrites import Permitted, Rewritten
-from fhir_server.store.tables import partition
-
-_DIALECT = PGDialect_psycopg(paramstyle="format")  # type: ignore[no-untyped-call]
-Run = tuple[str, list[Any]]
-"""SQL text with ``%s`` for parameters, and the parameters."""
+from fhir_server.search.statement import Blueprint, Run, row_of, run, scope_for, scope_of, table_of
+from fhir_server.store.tables import partition, resource_history, type_ids
 
 
-@dataclass(frozen=True, slots=True)
-class _Blueprint:
-    """A statement to compile; equal shapes compile to equal texts."""
-
-    shape: Hashable
-    build: Callable[[], CompilerElement] = field(compare=False)
-
-
-@lru_cache(maxsize=1024)
-def _compile(blueprint: _Blueprint) -> tuple[str, tuple[int, ...]]:
-    """Return the text, and for each ``%s`` in it which of the values it takes."""
-    compiled: Any = blueprint.build().compile(dialect=_DIALECT)
-    return compiled.string, tuple(int(name.removeprefix("v")) for name in compiled.positiontup)
+def total(tenant: int, queries: Sequence[Rewritten]) -> Run:
+    """Return the statement that counts all matches of queries on different types."""
+    shape = ("total", *((query.resource_type, query.where.shape) for query in queries))
+    values = [Int4(tenant), *(value for query in queries for value in query.where.values())]
+    return run(Blueprint(shape, lambda: _total(queries)), values)
 
 
-def _run(blueprint: _Blueprint, values: Sequence[Any]) -> Run:
-    text, order = _compile(blueprint)
-    return text, [values[i] for i in order]
+def _total(queries: Sequence[Rewritten]) -> CompilerElement:
+    scope = scope_for(queries[0])
+    counts = [count(query, scope) for query in queries]
+    if len(counts) == 1:
+        return counts[0]
+    each = union_all(*counts).subquery("each")
+    return select(cast(func.sum(each.c.matches), BigInteger()))
 
 
-def page(query: Rewritten, position: Position | None) -> Run:
-    """Return the statement for one page and one row more: key, id, version, last_updated, content, sort values."""
-    order = tuple(key.shape for key in query.sort), position and position.shape
-    shape = ("page", query.resource_type, query.where.shape, order)
-    values = [Int4(query.tenant), *query.where.values()]
-    values += [Int4(key.parameter) for key in query.sort if key.parameter is not None]
-    values += position.values() if position else ()
-    values.append(Int8(query.count + 1))
-    return _run(_Blueprint(shape, lambda: _page(query, position)), values)
+def count(query: Rewritten, scope: Scope) -> Select[Any]:
+    """Return the SELECT of one query's number of matches."""
+    own = Scope(table_of(query), scope.tenant, scope.binds)
+    matches = func.count().label("matches")
+    return select(matches).select_from(own.table).where(current(query.resource_type, query.where, own))
 
 
-def _page(query: Rewritten, position: Position | None) -> Select[Any]:
-    scope = _scope(query.resource_type)
-    where = current(query.resource_type, query.where, scope)
-    if len(query.sort) == 1 and query.sort[0].parameter is not None:
-        parameter = scope.binds.take(Integer())
-        return ByValue(query.sort[0], _row(scope), where, parameter, scope).page(position)
-    columns, joins = sort_columns(query.sort, scope)
-    source: Any = scope.table
-    for join in joins:
-        source = source.join(join, true())
-    if position:
-        where = and_(where, after(query.sort, columns, position, scope))
-    return (
-        select(*_row(scope), *columns)
-        .select_from(source)
-        .where(where)
-        .order_by(*ordering(query.sort, columns, scope))
-        .limit(scope.binds.take(INT8))
-    )
+def estimate(query: Rewritten) -> Run:
+    """Return the statement that asks how many matches the planner expects, as its plan in JSON."""
+    shape = ("matches", query.resource_type, query.where.shape)
+    text, values = run(Blueprint(shape, lambda: _matches(query)), [Int4(query.tenant), *query.where.values()])
+    return f"EXPLAIN (FORMAT JSON) {text}", values
 
 
-def total(query: Rewritten) -> Run:
-    """Return the statement that counts all matches."""
-    shape = ("total", query.resource_type, query.where.shape)
-    values = [Int4(query.tenant), *query.where.values()]
-    return _run(_Blueprint(shape, lambda: _total(query)), values)
-
-
-def _total(query: Rewritten) -> Select[Any]:
-    scope = _scope(query.resource_type)
-    return select(func.count()).select_from(scope.table).where(current(query.resource_type, query.where, scope))
+def _matches(query: Rewritten) -> Select[Any]:
+    scope = scope_for(query)
+    return select(scope.table.c.key).where(current(query.resource_type, query.where, scope))
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,28 +90,76 @@ class Part:
         yield from self.allowed.values()
 
 
-def included(tenant: int, parts: Sequence[Part], most: int) -> Run:
-    """Return the statement that reads all parts, ``most`` rows at most: type, then the columns of ``page``."""
-    values = [Int4(tenant), *(value for part in parts for value in part.values()), Int8(most)]
-    return _run(_Blueprint(("included", *(part.shape for part in parts)), lambda: _included(parts)), values)
+PastVersion = tuple[str, str, int]
+"""Type, id and version."""
 
 
-def _included(parts: Sequence[Part]) -> CompilerElement:
-    scope = _scope(parts[0].resource_type)
+def included(tenant: int, parts: Sequence[Part], most: int, past: Sequence[PastVersion] = ()) -> Run:
+    """Return the statement that reads all parts and superseded versions, ``most`` rows at most.
+
+    Its rows: the type, then the columns of ``page``; the key of a superseded version is NULL.
+    """
+    values = [Int4(tenant), *(value for part in parts for value in part.values())]
+    if past:
+        names, ids, versions = zip(*past, strict=True)
+        numbers = [Int2(type_ids()[name]) for name in names]
+        values += [list(names), numbers, list(ids), [Int4(version) for version in versions]]
+    shape = ("included", bool(past), *(part.shape for part in parts))
+    return run(Blueprint(shape, lambda: _included(parts, bool(past))), [*values, Int8(most)])
+
+
+def _included(parts: Sequence[Part], past: bool) -> CompilerElement:
+    scope = scope_of(parts[0].resource_type)
     selects = []
     for part in parts:
         own = Scope(partition(part.resource_type), scope.tenant, scope.binds)
         where = and_(current(part.resource_type, part.wanted, own), part.allowed.clause(own))
-        selects.append(select(literal_column(f"'{part.resource_type}'"), *_row(own)).where(where))
+        selects.append(select(literal_column(f"'{part.resource_type}'"), *row_of(own)).where(where))
+    if past:
+        selects.append(_superseded(scope))
     return union_all(*selects).limit(scope.binds.take(INT8))
 
 
-def _scope(resource_type: str) -> Scope:
-    binds = Binds()
-    table = partition(resource_type)
-    return Scope(table, binds.take(table.c.tenant.type), binds)
+def _superseded(scope: Scope) -> Select[Any]:
+    take, history = scope.binds.take, resource_history.c
+    arrays = [take(ARRAY(Text)), take(ARRAY(SmallInteger)), take(ARRAY(Text)), take(ARRAY(Integer))]
+    names: list[ColumnClause[Any]] = [
+        column("name", Text),
+        column("type", SmallInteger),
+        column("id", Text),
+        column("version", Integer),
+    ]
+    sought = func.unnest(*arrays).table_valued(*names, name="sought").render_derived()
+    key: ColumnElement[Any] = cast(null(), BigInteger)
+    return (
+        select(sought.c.name, key, history.id, history.version, history.last_updated, history.content)
+        .join(sought, and_(history.type == sought.c.type, history.id == sought.c.id))
+        .where(history.tenant == scope.tenant, history.version == sought.c.version, history.content.is_not(None))
+    )
 
 
-def _row(scope: Scope) -> list[ColumnElement[Any]]:
-    columns = scope.table.c
-    return [columns.key, columns.id, columns.version, columns.last_updated, columns.content]
+def in_order(tenant: int, parts: Sequence[Part], after: int | None, most: int) -> Run:
+    """Return the statement for all parts one after the other, each by key, ``most`` rows at most.
+
+    The first part starts after the key ``after``, if that is given. Its rows: the part's number, then the columns of ``page``.
+    """
+    values = [Int4(tenant), *(value for part in parts for value in (*part.values(), Int8(most)))]
+    values += [] if after is None else [Int8(after)]
+    shape = ("in_order", after is None, *(part.shape for part in parts))
+    return run(Blueprint(shape, lambda: _in_order(parts, after)), [*values, Int8(most)])
+
+
+def _in_order(parts: Sequence[Part], after: int | None) -> CompilerElement:
+    scope = scope_of(parts[0].resource_type)
+    selects = []
+    for number, part in enumerate(parts):
+        own = Scope(partition(part.resource_type), scope.tenant, scope.binds)
+        where = and_(current(part.resource_type, part.wanted, own), part.allowed.clause(own))
+        place: ColumnElement[int] = literal_column(str(number)).label("place")
+        selects.append((own, select(place, *row_of(own)).where(where), own.binds.take(INT8)))
+    if after is not None:
+        own, first, limit = selects[0]
+        selects[0] = own, first.where(own.table.c.key > own.binds.take(INT8)), limit
+    limited = [chosen.order_by(own.table.c.key).limit(limit).subquery() for own, chosen, limit in selects]
+    together = union_all(*[select(chosen) for chosen in limited])
+    return together.order_by(literal_column("1"), literal_column("2")).limit(scope.binds.take(INT8))

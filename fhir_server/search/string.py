@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from psycopg.types.numeric import Int4
-from sqlalchemy import ColumnElement, Integer, Text, select
+from sqlalchemy import ColumnElement, Integer, Text, func, literal_column, select
 
 from fhir_server.search.condition import Candidate, Condition, Scope, any_of, has_any
 from fhir_server.search.environment import Environment
@@ -18,11 +18,16 @@ from fhir_server.search.parse import unescape
 from fhir_server.search.registry import Parameter
 from fhir_server.search.slot import EXACT, Slot
 from fhir_server.store.entries import IndexEntries, StringEntry
+from fhir_server.store.hashing import derived_parameter
 from fhir_server.store.tables import string_index
 
 # Longer values are found by their beginning; B-tree entries have to stay small.
 LONGEST = 200
-MODIFIERS = frozenset(("exact",))
+# For ``:contains`` the rest of longer values is cut into windows, so that any text up to half a window is in one of them.
+LONGEST_CONTAINED = LONGEST // 2
+_MOST_WINDOWS = 500
+_WINDOWS = "windows"
+MODIFIERS = frozenset(("exact", "contains"))
 # Code points between these are no characters.
 _FIRST_SURROGATE, _AFTER_SURROGATES = 0xD800, 0xE000
 _PARTS = {
@@ -36,35 +41,51 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 def extract(slot: Slot, fhir_type: str, value: Any, entries: IndexEntries) -> None:
     """Add a string, or every part of a name or address: normalised for prefixes, hashed for ``:exact``."""
+    for text in parts_of(fhir_type, value):
+        _add(slot, text, entries)
+
+
+def parts_of(fhir_type: str, value: Any) -> Iterator[str]:
+    """Yield the texts of a value: the string itself, or the parts of a name, an address or a coded value."""
     if isinstance(value, str):
-        _add(slot, value, entries)
+        yield value
         return
     for name in _PARTS.get(fhir_type, ()):
         part = value.get(name)
         if isinstance(part, str):
-            _add(slot, part, entries)
+            yield part
         elif part:
             for item in part:
                 if isinstance(item, str):
-                    _add(slot, item, entries)
+                    yield item
     for coding in value.get("coding", ()) if fhir_type == "CodeableConcept" else ():
-        extract(slot, "Coding", coding, entries)
+        yield from parts_of("Coding", coding)
 
 
 def _add(slot: Slot, text: str, entries: IndexEntries) -> None:
     if normalised := normalise(text):
         entries.strings.append(StringEntry(slot.parameter, normalised))
         entries.tokens.append(slot.token(EXACT + text))
+        if len(normalised) == LONGEST:
+            rest = fold(text)[LONGEST_CONTAINED:]
+            windows = derived_parameter(slot.parameter, _WINDOWS)
+            for start in range(0, min(len(rest), _MOST_WINDOWS * LONGEST_CONTAINED), LONGEST_CONTAINED):
+                entries.strings.append(StringEntry(windows, rest[start : start + LONGEST]))
 
 
 @lru_cache(maxsize=65536)
 def normalise(text: str) -> str:
     """Return what strings that differ in case, accents or white space have in common, at most LONGEST characters."""
+    return fold(text)[:LONGEST]
+
+
+def fold(text: str) -> str:
+    """Return a text without what makes no difference: case, accents, more white space than one between words."""
     if not text.isascii():
         decomposed = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
         text = "".join(c for c in decomposed if not unicodedata.combining(c))
         text = _UNSTORABLE.sub("", text)
-    return " ".join(text.casefold().replace("\x00", "").split())[:LONGEST]
+    return " ".join(text.casefold().replace("\x00", "").split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +123,57 @@ class StartsWith:
         return any(e.parameter == self.parameter and e.value.startswith(self.prefix) for e in entries)
 
 
+@dataclass(frozen=True, slots=True)
+class Contains:
+    """``text`` occurs in one of a parameter's normalised strings; reads all of these, in the index alone."""
+
+    parameter: int
+    text: str
+
+    @property
+    def shape(self) -> Hashable:
+        """See Condition."""
+        return "contains"
+
+    def values(self) -> Iterator[Any]:
+        """See Condition."""
+        yield Int4(self.parameter)
+        yield Int4(self._windows)
+        yield self.text
+
+    @property
+    def _windows(self) -> int:
+        return derived_parameter(self.parameter, _WINDOWS)
+
+    def clause(self, scope: Scope) -> ColumnElement[bool]:
+        """See Condition."""
+        columns, take = string_index.c, scope.binds.take
+        either = columns.parameter.in_((take(Integer()), take(Integer())))
+        found = select(columns.key).where(columns.tenant == scope.tenant, either)
+        return scope.table.c.key.in_(found.where(func.strpos(columns.value, take(Text())) > literal_column("0")))
+
+    def holds(self, candidate: Candidate) -> bool:
+        """See Condition."""
+        either = self.parameter, self._windows
+        return any(e.parameter in either and self.text in e.value for e in candidate.entries.strings)
+
+
 def condition(_: Parameter, place: Slot, modifier: str | None, values: Sequence[str], __: Environment) -> Condition:
-    """Return what a search for strings asks for; ``:exact`` compares whole strings, case and accents included."""
+    """Return what a search for strings asks for; ``:exact`` compares whole strings, case and accents included.
+
+    Raises ValueError for a text that is too long for ``:contains``.
+    """
     if modifier == "exact":
         return has_any(place.token(EXACT + unescape(value)) for value in values)
+    if modifier == "contains":
+        return any_of([_contains(place, fold(unescape(value))) for value in values])
     return any_of([StartsWith(place.parameter, normalise(unescape(value))) for value in values])
+
+
+def _contains(place: Slot, text: str) -> Contains:
+    if len(text) > LONGEST_CONTAINED:
+        raise ValueError(f"':contains' takes at most {LONGEST_CONTAINED} characters")
+    return Contains(place.parameter, text)
 
 
 def present(place: Slot) -> Condition:

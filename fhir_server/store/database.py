@@ -6,7 +6,7 @@ One request uses one connection. Waiting for a connection, a statement and an id
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Hashable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import TracebackType
 from typing import Any
@@ -19,6 +19,7 @@ from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRe
 from fhir_server.errors import Conflict, FhirError, InvalidRequest, TimedOut, Unavailable
 
 Row = tuple[Any, ...]
+Parameters = Sequence[Any] | Mapping[str, Any]
 Pool = AsyncConnectionPool[psycopg.AsyncConnection[Row]]
 PLAN_BY_VALUE = "-c plan_cache_mode=force_custom_plan"
 
@@ -50,18 +51,39 @@ async def _configure(connection: psycopg.AsyncConnection[Row]) -> None:
     connection.prepared_max = 2000
 
 
+class Known:
+    """What this process knows to be committed in the database for good: hashable facts, the oldest forgotten first."""
+
+    _MOST = 200_000
+
+    def __init__(self) -> None:
+        self._facts: dict[Hashable, None] = {}
+
+    def __contains__(self, fact: Hashable) -> bool:
+        """Tell whether a fact is known."""
+        return fact in self._facts
+
+    def add(self, facts: Iterable[Hashable]) -> None:
+        """Remember facts."""
+        self._facts.update(dict.fromkeys(facts))
+        if len(self._facts) > self._MOST:
+            for fact in list(self._facts)[: self._MOST // 4]:
+                del self._facts[fact]
+
+
 class Session:
     """One database connection, for the length of a request or transaction."""
 
-    def __init__(self, connection: psycopg.AsyncConnection[Row]) -> None:
+    def __init__(self, connection: psycopg.AsyncConnection[Row], known: Known | None = None) -> None:
         self._connection = connection
         self._planned_by_value = False
+        self.known = Known() if known is None else known
 
-    async def fetch(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
+    async def fetch(self, sql: str, parameters: Parameters = ()) -> list[Row]:
         """Run a statement and return all its rows."""
         return await (await self._run(sql, parameters)).fetchall()
 
-    async def execute(self, sql: str, parameters: Sequence[Any] = ()) -> int:
+    async def execute(self, sql: str, parameters: Parameters = ()) -> int:
         """Run a statement and return the number of rows it touched."""
         return (await self._run(sql, parameters)).rowcount
 
@@ -75,7 +97,12 @@ class Session:
         """Begin a transaction: committed at the end, rolled back on any exception."""
         return self._connection.transaction()
 
-    async def _run(self, sql: str, parameters: Sequence[Any]) -> psycopg.AsyncCursor[Row]:
+    @property
+    def in_transaction(self) -> bool:
+        """Whether what it does can still be rolled back."""
+        return self._connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE
+
+    async def _run(self, sql: str, parameters: Parameters) -> psycopg.AsyncCursor[Row]:
         cursor = self._connection.cursor(binary=True)
         try:
             await cursor.execute(sql.encode(), parameters, prepare=True)
@@ -91,17 +118,18 @@ _checks: set[asyncio.Future[None]] = set()
 class _Loan:
     """Lends a pool's connection for the length of an ``async with``; plain methods, for this is on every request's path."""
 
-    __slots__ = ("_connection", "_pool")
+    __slots__ = ("_connection", "_known", "_pool")
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, known: Known) -> None:
         self._pool = pool
+        self._known = known
 
     async def __aenter__(self) -> Session:
         try:
             self._connection = await self._pool.getconn()
         except Exception as error:
             raise (translate(error) or error) from error
-        return Session(self._connection)
+        return Session(self._connection, self._known)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -153,6 +181,7 @@ class Database:
                 open=False,
             )
 
+        self._known = Known()
         self._pool = pool(options)
         # How selective a token is depends on its value, which a generic plan does not know.
         self._search_pool = pool(f"{options} {PLAN_BY_VALUE}")
@@ -175,11 +204,11 @@ class Database:
 
     def session(self) -> AbstractAsyncContextManager[Session]:
         """Lend a connection on which each statement commits by itself."""
-        return _Loan(self._pool)
+        return _Loan(self._pool, self._known)
 
     def searching(self) -> AbstractAsyncContextManager[Session]:
         """Lend a connection for searches."""
-        return _Loan(self._search_pool)
+        return _Loan(self._search_pool, self._known)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Session]:

@@ -37,11 +37,39 @@ class NumberEntry(NamedTuple):
     unit: int | None
 
 
+class TextEntry(NamedTuple):
+    """A text of one parameter that resources carry as ``token``; kept once, however many carry it."""
+
+    parameter: int
+    value: str
+    token: int
+
+
+class UnitEntry(NamedTuple):
+    """A unit (``token`` is the hash of ``system|code``) whose values compare with those of the same ``dimension``.
+
+    In base units a value is ``(value * multiplier + addend) / divisor``; ``divisor`` and ``multiplier`` are positive.
+    """
+
+    dimension: int
+    token: int
+    multiplier: int
+    addend: int
+    divisor: int
+
+
 @dataclass(slots=True)
 class IndexEntries:
-    """All index entries of one resource. ``tokens`` are signed 64-bit hashes, without duplicates."""
+    """All index entries of one resource. ``tokens`` are signed 64-bit hashes, without duplicates.
+
+    ``texts`` and ``units`` go to dictionaries that all resources share (``store.texts``). ``base`` is the server's own
+    address with a slash, empty when unknown: references below it are those to ``Type/id``.
+    """
 
     tokens: list[int] = field(default_factory=list)
     strings: list[StringEntry] = field(default_factory=list)
     dates: list[DateEntry] = field(default_factory=list)
     numbers: list[NumberEntry] = field(default_factory=list)
+    texts: list[TextEntry] = field(default_factory=list)
+    units: list[UnitEntry] = field(default_factory=list)
+    base: str = ""

@@ -52,17 +52,6 @@ def _vread_sql(resource_type: str) -> str:
     )
 
 
-@cache
-def _history_sql(resource_type: str) -> str:
-    type_id = type_ids()[resource_type]
-    return (
-        f"SELECT {_COLUMNS}, key FROM {partition_name(resource_type)} "  # noqa: S608
-        f"WHERE tenant = %s AND type = {type_id} AND id = %s AND version < %s "
-        f"UNION ALL SELECT {_COLUMNS}, NULL FROM resource_history "
-        f"WHERE tenant = %s AND type = {type_id} AND id = %s AND version < %s ORDER BY version DESC LIMIT %s"
-    )
-
-
 async def read(session: Session, tenant: int, resource_type: str, id_: str) -> Version | None:
     """Return the current version, or None when the id was never used."""
     rows = await session.fetch(_read_sql(resource_type), (tenant, id_))
@@ -79,14 +68,3 @@ async def vread(session: Session, tenant: int, resource_type: str, id_: str, ver
     """Return one version, current or past."""
     rows = await session.fetch(_vread_sql(resource_type), (tenant, id_, version) * 2)
     return Version(*rows[0]) if rows else None
-
-
-MAX_VERSION = 2**31 - 1
-
-
-async def history(
-    session: Session, tenant: int, resource_type: str, id_: str, *, before: int = MAX_VERSION, limit: int
-) -> list[Version]:
-    """Return up to ``limit`` versions older than version ``before``, newest first."""
-    rows = await session.fetch(_history_sql(resource_type), (*((tenant, id_, before) * 2), limit))
-    return [Version(*row) for row in rows]

@@ -43,7 +43,8 @@ def partition_name(resource_type: str) -> str:
     return f"resource_{resource_type.lower()}"
 
 
-def _resource_columns() -> list[Column[object]]:
+def resource_columns() -> list[Column[object]]:
+    """Return the columns of what can be searched."""
     return [
         Column("tenant", Integer, nullable=False),
         Column("type", SmallInteger, nullable=False),
@@ -63,19 +64,20 @@ def _resource_columns() -> list[Column[object]]:
 resource = Table(
     "resource",
     metadata,
-    *_resource_columns(),
+    *resource_columns(),
     PrimaryKeyConstraint("tenant", "type", "id"),
     UniqueConstraint("tenant", "type", "key"),
     postgresql_partition_by="LIST (type)",
 )
 Index("resource_last_updated", resource.c.tenant, resource.c.type, resource.c.last_updated, resource.c.key)
+Index("resource_reference", resource.c.tenant, resource.c.reference_hash)
 Index("resource_tokens", resource.c.tokens, postgresql_using="gin", postgresql_with={"gin_pending_list_limit": 256})
 
 
 @cache
 def partition(resource_type: str) -> Table:
     """Return one partition as a table for queries; it lives in a MetaData of its own (migrations create it by name)."""
-    return Table(partition_name(resource_type), MetaData(), *_resource_columns())
+    return Table(partition_name(resource_type), MetaData(), *resource_columns())
 
 
 resource_history = Table(
@@ -89,6 +91,9 @@ resource_history = Table(
     Column("id", Text(collation="C"), nullable=False),
     Column("content", LargeBinary),
     PrimaryKeyConstraint("tenant", "type", "id", "version"),
+    # Only versions of one transaction share an instant, so nothing but the time needs to be in these.
+    Index("resource_history_time", "tenant", "last_updated"),
+    Index("resource_history_type_time", "tenant", "type", "last_updated"),
 )
 
 # The range tables have no unique constraint: an update deletes the old rows and inserts the new ones in one statement.
@@ -131,4 +136,28 @@ number_index = Table(
     Column("unit", BigInteger),  # hash of the display unit
     Index("number_index_value", "tenant", "parameter", "value", "key"),
     Index("number_index_key", "tenant", "key", "parameter", "value"),
+)
+
+# The distinct texts that tokens stand for, so that a search by prefix finds their tokens. Entries are never removed.
+text_dictionary = Table(
+    "text_dictionary",
+    metadata,
+    Column("tenant", Integer, nullable=False),
+    Column("parameter", Integer, nullable=False),
+    Column("value", Text(collation="C"), nullable=False),
+    Column("token", BigInteger, nullable=False),
+    PrimaryKeyConstraint("tenant", "parameter", "value", "token"),
+)
+
+# The units in use, by what they measure: a value in base units is (value * multiplier + addend) / divisor.
+unit_dictionary = Table(
+    "unit_dictionary",
+    metadata,
+    Column("tenant", Integer, nullable=False),
+    Column("dimension", BigInteger, nullable=False),  # hash of the base units
+    Column("token", BigInteger, nullable=False),  # hash of "system|code"
+    Column("multiplier", Numeric, nullable=False),
+    Column("addend", Numeric, nullable=False),
+    Column("divisor", Numeric, nullable=False),
+    PrimaryKeyConstraint("tenant", "dimension", "token"),
 )

@@ -30,7 +30,9 @@ PRIMITIVES: dict[str, Any] = {
 def _value(element: Element, type_name: str) -> Any:
     if types()[type_name].kind == "primitive":
         codes = bound_codes(element.required) if type_name == "code" else None
-        return sorted(codes)[0] if codes else PRIMITIVES.get(type_name, "x")
+        if codes:  # a draft is held to less than what is active
+            return "draft" if "draft" in codes else sorted(codes)[0]
+        return PRIMITIVES.get(type_name, "x")
     if type_name == "CodeableConcept":
         concepts = bound_concepts(element.required)
         if concepts:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import random
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -157,3 +160,66 @@ def test_deletes_and_updates_race(server: RunningServer, http: httpx.Client) -> 
     shown = http.get(path).status_code
     assert shown == (410 if history["entry"][0]["request"]["method"] == "DELETE" else 200)
     assert [p["id"] for p in find(http, "Patient", identifier="race")] == ([stored["id"]] if shown == 200 else [])
+
+
+def test_random_transactions_on_the_same_resources_lose_nothing(server: RunningServer, http: httpx.Client) -> None:
+    """Every increment that was acknowledged is there in the end; what is refused is 409 or 412, and nothing fails.
+
+    Counters are only changed under ``If-Match``. Beside them, the same transactions create, replace, patch, delete and
+    conditionally update and delete resources that all clients share, in any order.
+    """
+    marker = str(uuid4())
+    counters = [create(http, patient(f"{marker}-c{n}", multipleBirthInteger=1))["id"] for n in range(4)]
+    shared = [f"{uuid4()}" for _ in range(4)]
+
+    def noise(choice: random.Random) -> list[Resource]:
+        id_, value = choice.choice(shared), f"{marker}-{choice.randrange(3)}"
+        condition = f"Patient?identifier={SYSTEM}|{value}"
+        data = base64.b64encode(b'[{"op":"add","path":"/active","value":true}]').decode()
+        patch = {"resourceType": "Binary", "contentType": "application/json-patch+json", "data": data}
+        return [
+            entry("PUT", f"Patient/{id_}", patient("shared", id=id_)),
+            entry("DELETE", f"Patient/{choice.choice(shared)}"),
+            entry("PATCH", f"Patient/{choice.choice(shared)}", patch),
+            entry("PUT", condition, patient(value)),
+            entry("POST", "Patient", patient(value), ifNoneExist=condition.partition("?")[2]),
+            entry("DELETE", condition),
+        ]
+
+    def act(client: httpx.Client, number: int) -> tuple[Counter[str], Counter[int]]:
+        choice, done, statuses = random.Random(number), Counter[str](), Counter[int]()
+        for _ in range(12):
+            entries, counted = [], choice.sample(counters, choice.randint(1, 3))
+            for id_ in counted:
+                read = client.get(f"/Patient/{id_}")
+                body, etag = resource_of(read), read.headers["etag"]
+                body["multipleBirthInteger"] += 1
+                value = [{"op": "replace", "path": "/multipleBirthInteger", "value": body["multipleBirthInteger"]}]
+                data = base64.b64encode(json.dumps(value).encode()).decode()
+                patch = {"resourceType": "Binary", "contentType": "application/json-patch+json", "data": data}
+                method = choice.choice(["PUT", "PATCH"])
+                sent = body if method == "PUT" else patch
+                entries.append(entry(method, f"Patient/{id_}", sent, ifMatch=etag))
+            entries += choice.sample(noise(choice), choice.randint(0, 2))
+            choice.shuffle(entries)
+            response = client.post("/", json=bundle_of("transaction", *entries))
+            statuses[response.status_code] += 1
+            if response.status_code == 200:
+                done.update(counted)
+            elif response.status_code == 409:
+                assert response.headers["retry-after"]
+                assert resource_of(response)["issue"][0]["code"] == "conflict"
+        return done, statuses
+
+    outcomes = together(server, act)
+    done = sum((d for d, _ in outcomes), Counter[str]())
+    statuses = sum((s for _, s in outcomes), Counter[int]())
+    # 404 and 410: an entry patches or deletes what is not there; 400: two entries mean one resource.
+    assert set(statuses) <= {200, 400, 404, 409, 410, 412}, statuses
+    assert statuses[200] > THREADS, statuses
+    for id_ in counters:
+        stored = resource_of(http.get(f"/Patient/{id_}"))
+        assert stored["multipleBirthInteger"] == 1 + done[id_], statuses
+        assert stored["meta"]["versionId"] == str(1 + done[id_])
+    for n in range(3):
+        assert count(http, "Patient", identifier=f"{SYSTEM}|{marker}-{n}") <= 1

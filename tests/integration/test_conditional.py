@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from uuid import uuid4
 
 import httpx
 import pytest
 
-from tests.integration.answers import Resource, count, create, outcome_of, resource_of
+from fhir_server.interactions.conditions import MAX_MATCHES
+from tests.integration.answers import (
+    Resource,
+    bundle_of,
+    count,
+    create,
+    entry,
+    expressions_of,
+    outcome_of,
+    resource_of,
+)
 
 SYSTEM = "http://example.org/conditional"
 
@@ -96,8 +107,100 @@ def test_several_matches_change_nothing(client: httpx.Client) -> None:
     for response in (
         client.post("/Patient", json=patient(value), headers={"if-none-exist": query(value)}),
         client.put(f"/Patient?{query(value)}", json=patient(value)),
-        client.delete(f"/Patient?{query(value)}"),
     ):
         assert outcome_of(response, 412)["issue"][0]["code"] == "multiple-matches"
     for id_ in ids:
         assert resource_of(client.get(f"/Patient/{id_}"))["meta"]["versionId"] == "1"
+
+
+def test_a_conditional_delete_takes_every_match(client: httpx.Client) -> None:
+    value = str(uuid4())
+    ids = [create(client, patient(value))["id"] for _ in range(3)]
+    other = create(client, patient(str(uuid4())))
+    outcome_of(client.delete(f"/Patient?{query(value)}", headers={"if-match": 'W/"7"'}), 412)
+    assert count(client, "Patient", identifier=f"{SYSTEM}|{value}") == 3
+    response = client.delete(f"/Patient?{query(value)}", headers={"prefer": "return=OperationOutcome"})
+    assert response.status_code == 200
+    assert "3 resource(s)" in resource_of(response)["issue"][0]["diagnostics"]
+    for id_ in ids:
+        outcome_of(client.get(f"/Patient/{id_}"), 410)
+    assert resource_of(client.get(f"/Patient/{other['id']}")) == other
+    assert client.delete(f"/Patient?{query(value)}", headers={"if-match": "*"}).status_code == 412
+
+
+def test_a_conditional_delete_in_a_bundle_takes_every_match(client: httpx.Client) -> None:
+    value = str(uuid4())
+    ids = [create(client, patient(value))["id"] for _ in range(3)]
+    delete = entry("DELETE", f"Patient?{query(value)}")
+    clash = entry("PUT", f"Patient/{ids[1]}", patient("x", id=ids[1]))
+    outcome = outcome_of(client.post("/", json=bundle_of("transaction", delete, clash)), 400)
+    assert outcome["issue"][0]["code"] == "duplicate"
+    answer = resource_of(client.post("/", json=bundle_of("transaction", delete)))
+    assert answer["entry"][0]["response"]["status"] == "204 No Content"
+    assert count(client, "Patient", identifier=f"{SYSTEM}|{value}") == 0
+
+
+def test_more_than_one_request_may_delete_is_refused(client: httpx.Client) -> None:
+    value = str(uuid4())
+    entries = [entry("POST", "Patient", patient(value)) for _ in range(MAX_MATCHES + 1)]
+    assert client.post("/", json=bundle_of("transaction", *entries)).status_code == 200
+    outcome = outcome_of(client.delete(f"/Patient?{query(value)}"), 412)
+    assert outcome["issue"][0]["code"] == "too-costly"
+    assert count(client, "Patient", identifier=f"{SYSTEM}|{value}") == MAX_MATCHES + 1
+    match = resource_of(client.get(f"/Patient?{query(value)}&_count=1"))["entry"][0]["resource"]["id"]
+    assert client.delete(f"/Patient/{match}").status_code == 204
+    assert client.delete(f"/Patient?{query(value)}").status_code == 204
+    assert count(client, "Patient", identifier=f"{SYSTEM}|{value}") == 0
+
+
+def test_if_none_match_keeps_an_update_from_replacing(client: httpx.Client) -> None:
+    value, fresh = str(uuid4()), str(uuid4())
+    stored = create(client, patient(value))
+    never = {"if-none-match": "*"}
+    outcome_of(client.put(f"/Patient/{stored['id']}", json=stored, headers=never), 412)
+    outcome_of(client.put(f"/Patient?{query(value)}", json=patient(value), headers=never), 412)
+    assert client.put(f"/Patient/{fresh}", json=patient("new", id=fresh), headers=never).status_code == 201
+    other = str(uuid4())
+    assert client.put(f"/Patient?{query(other)}", json=patient(other), headers=never).status_code == 201
+
+
+@pytest.mark.parametrize("base", ["", "own"])
+def test_conditional_references_resolve_in_any_write(client: httpx.Client, base: str) -> None:
+    value = str(uuid4())
+    known = create(client, patient(value))
+    prefix = f"{client.base_url}".rstrip("/") + "/" if base else ""
+
+    def about(identifier: str) -> Resource:
+        subject = {"reference": f"{prefix}Patient?identifier={SYSTEM}|{identifier}"}
+        return {"resourceType": "Observation", "status": "final", "code": {"text": "x?"}, "subject": subject}
+
+    wanted = {"reference": f"Patient/{known['id']}"}
+    created = create(client, about(value))
+    assert created["subject"] == wanted
+    again = client.put(f"/Observation/{created['id']}", json={**about(value), "id": created["id"]})
+    assert resource_of(again)["subject"] == wanted
+    batch = bundle_of(
+        "batch", entry("POST", "Observation", about(value)), entry("POST", "Observation", about("nobody"))
+    )
+    first, second = resource_of(client.post("/", json=batch, headers={"prefer": "return=representation"}))["entry"]
+    assert first["resource"]["subject"] == wanted
+    assert second["response"]["status"] == "412"
+    assert expressions_of(second["response"]["outcome"]) == ["Bundle.entry[1].resource.subject.reference"]
+    patch = json.dumps([{"op": "add", "path": "/focus", "value": [about(value)["subject"]]}])
+    patched = client.patch(
+        f"/Observation/{created['id']}", content=patch, headers={"content-type": "application/json-patch+json"}
+    )
+    assert resource_of(patched)["focus"] == [wanted]
+    escaped = json.dumps(about(value)).replace("?", "\\u003f")
+    response = client.post("/Observation", content=escaped, headers={"content-type": "application/fhir+json"})
+    assert resource_of(response)["subject"] == wanted
+
+
+@pytest.mark.parametrize(
+    ("condition", "status"), [("identifier=nobody", 412), ("nonsense=1", 400), ("birthdate=soon", 400), ("", 412)]
+)
+def test_conditional_references_that_lead_nowhere(client: httpx.Client, condition: str, status: int) -> None:
+    about = {"reference": f"Patient?{condition}"}
+    observation = {"resourceType": "Observation", "status": "final", "code": {"text": "x"}, "focus": [about]}
+    outcome = outcome_of(client.post("/Observation", json=observation), status)
+    assert expressions_of(outcome) == ["Observation.focus[0].reference"]

@@ -199,7 +199,6 @@ def test_formats(client: httpx.Client) -> None:
     ):
         assert client.get(path, headers={"accept": accept}).status_code == 200, accept
     for accept in (
-        "application/fhir+xml",
         "text/turtle",
         "application/fhir+json;q=0",
         "application/json; fhirVersion=5.0",
@@ -207,7 +206,7 @@ def test_formats(client: httpx.Client) -> None:
         outcome_of(client.get(path, headers={"accept": accept}), 406)
     for format_ in ("json", "application/json", "application/fhir+json", "application/fhir%2Bjson"):
         assert client.get(f"{path}?_format={format_}", headers={"accept": "text/turtle"}).status_code == 200, format_
-    for format_ in ("xml", "ttl", "", "html"):
+    for format_ in ("ttl", "", "html", "ndjson"):
         outcome_of(client.get(f"{path}?_format={format_}"), 406)
 
 
@@ -217,7 +216,8 @@ def test_formats(client: httpx.Client) -> None:
         ("application/fhir+json", 201),
         ("application/json; charset=UTF-8", 201),
         ('application/fhir+json; charset="utf-8"; fhirVersion=4.0', 201),
-        ("application/fhir+xml", 415),
+        ("application/fhir+xml", 400),
+        ("application/fhir+ndjson", 415),
         ("text/plain", 415),
         ("application/x-www-form-urlencoded", 415),
         ("application/fhir+json; charset=latin1", 415),
@@ -240,7 +240,7 @@ def test_pretty_changes_layout_only(client: httpx.Client) -> None:
     assert client.get("/Patient/none?_pretty=true").text.startswith("{\n")
     form = client.post("/Patient/_search", data={"_id": "none", "_pretty": "true"})
     assert form.text.startswith("{\n")
-    outcome_of(client.post("/Patient/_search", data={"_format": "xml"}), 406)
+    outcome_of(client.post("/Patient/_search", data={"_format": "ttl"}), 406)
 
 
 def test_gzip_both_ways(client: httpx.Client) -> None:
@@ -252,7 +252,7 @@ def test_gzip_both_ways(client: httpx.Client) -> None:
     path = f"/Patient/{resource_of(response)['id']}"
     answered = client.get(path, headers={"accept-encoding": "gzip"})
     assert answered.headers["content-encoding"] == "gzip"
-    assert answered.headers["vary"] == "accept-encoding"
+    assert answered.headers["vary"] == "accept, accept-encoding"
     assert resource_of(answered)["name"] == large["name"]
     for refused in ("identity", "gzip;q=0", "br"):
         assert "content-encoding" not in client.get(path, headers={"accept-encoding": refused}).headers
@@ -262,13 +262,10 @@ def test_gzip_both_ways(client: httpx.Client) -> None:
 
 def test_a_405_names_the_methods_that_work(client: httpx.Client) -> None:
     for method, path, allowed in (
-        ("PATCH", "/Patient/1", "GET, HEAD, PUT, DELETE"),
-        ("POST", "/Patient/1", "GET, HEAD, PUT, DELETE"),
+        ("POST", "/Patient/1", "GET, HEAD, PUT, PATCH, DELETE"),
         ("DELETE", "/metadata", "GET, HEAD"),
         ("PUT", "/Patient/1/_history", "GET, HEAD"),
-        ("GET", "/Patient/_search", "POST"),
-        ("PATCH", "/Patient", "GET, HEAD, POST, PUT, DELETE"),
-        ("GET", "/", "POST"),
+        ("PUT", "/Patient/_search", "GET, HEAD, POST"),
     ):
         response = client.request(method, path)
         outcome_of(response, 405)

@@ -115,6 +115,47 @@ def test_absolute_and_relative_references_to_full_urls(client: httpx.Client) -> 
     assert subjects == [address(answers[0]), address(answers[0]), "Patient/p1"]
 
 
+def test_a_reference_to_an_entry_that_is_not_there_is_refused(client: httpx.Client) -> None:
+    value, lost = str(uuid4()), urn()
+    outcome = refuse(
+        client,
+        400,
+        entry("POST", "Patient", patient(value), urn()),
+        entry("POST", "Observation", observation(lost, hasMember=[{"reference": "#c"}, {"reference": lost + "#x"}])),
+        entry("GET", "Patient/_history", full_url=lost),
+    )
+    assert expressions_of(outcome) == [
+        "Bundle.entry[1].resource.subject.reference",
+        "Bundle.entry[1].resource.hasMember[1].reference",
+    ]
+    assert count(client, "Patient", identifier=f"{SYSTEM}|{value}") == 0
+    # What a Bundle that is stored as a resource refers to is its own affair.
+    carried = bundle_of("collection", {"fullUrl": urn(), "resource": observation(lost)})
+    assert run(client, entry("POST", "Bundle", carried))[0]["response"]["status"] == "201 Created"
+
+
+def test_references_below_the_own_base_become_relative(client: httpx.Client) -> None:
+    base = str(client.base_url).rstrip("/")
+    here = create(client, patient(str(uuid4())))
+    answers = run(
+        client,
+        entry("POST", "Observation", observation(f"{base}/Patient/{here['id']}", implicitRules=f"{base}/Patient/1")),
+        entry("POST", "Patient", patient("new"), f"{base}/Patient/temporary"),
+        entry("POST", "Observation", observation(f"{base}/Patient/temporary")),
+        entry("POST", "Observation", observation(f"{base}/Patient/{here['id']}/_history/1")),
+        entry("POST", "Observation", observation(f"{base}s/Patient/{here['id']}")),
+    )
+    stored = [resource_of(client.get(f"/{address(a)}")) for a in answers]
+    assert [s.get("subject", {}).get("reference") for s in stored] == [
+        f"Patient/{here['id']}",
+        None,
+        address(answers[1]),
+        f"Patient/{here['id']}/_history/1",
+        f"{base}s/Patient/{here['id']}",
+    ]
+    assert stored[0]["implicitRules"] == f"{base}/Patient/1"
+
+
 def test_conditional_references(client: httpx.Client) -> None:
     here, new = str(uuid4()), str(uuid4())
     known = create(client, patient(here))
@@ -135,7 +176,7 @@ def test_conditional_references(client: httpx.Client) -> None:
         entry("POST", "Observation", observation("Patient?identifier=nobody")),
         entry("POST", "Observation", observation("Patient?birthdate=never")),
     )
-    assert expressions_of(outcome) == ["Bundle.entry[0]", "Bundle.entry[2]", "Bundle.entry[3]"]
+    assert expressions_of(outcome) == [f"Bundle.entry[{n}].resource.subject.reference" for n in (0, 2, 3)]
     assert [i["code"] for i in outcome["issue"]] == ["multiple-matches", "not-found", "value"]
 
 
@@ -197,6 +238,86 @@ def test_reads_see_what_the_transaction_wrote(client: httpx.Client) -> None:
     assert count(client, "Patient", identifier=f"{value}-lost") == 0
 
 
+@pytest.mark.parametrize("type_", ["batch", "transaction"])
+def test_every_kind_of_search_and_history_inside(client: httpx.Client, type_: str) -> None:
+    value = str(uuid4())
+    stored = create(client, patient(value))
+    path = f"Patient/{stored['id']}"
+    seen = create(client, observation(path))
+    create(client, patient(f"{value}-after"))
+    urls = [
+        f"Patient?identifier={SYSTEM}|{value}&_format=xml&_pretty=true",
+        f"Patient/_search?identifier={SYSTEM}|{value}",
+        f"?_type=Patient,Observation&_id={stored['id']},{seen['id']}&_format=application/fhir%2Bxml",
+        f"{path}/Observation?status=final&_format=xml",
+        f"{path}/*?_format=xml",
+        f"Observation?subject.identifier={SYSTEM}|{value}&_include=Observation:subject&_total=accurate",
+        f"{path}/_history?_format=xml",
+        f"Patient/_history?_since={stored['meta']['lastUpdated']}&_count=1000&_format=xml",
+        f"_history?_since={stored['meta']['lastUpdated']}&_count=1000",
+        f"{path}?_format=xml&_elements=identifier",
+    ]
+    bundle = bundle_of(type_, *[entry(method, url) for url in urls for method in ("GET", "HEAD")])
+    answers = resource_of(client.post("/", json=bundle))["entry"]
+    assert {a["response"]["status"] for a in answers} == {"200 OK"}
+    assert not any("resource" in a for a in answers[1::2])
+    *bundles, read = [a["resource"] for a in answers[::2]]
+    assert read["identifier"] == stored["identifier"]
+    found = [{e["resource"]["id"] for e in b["entry"] if "resource" in e} for b in bundles]
+    both = {stored["id"], seen["id"]}
+    assert found[:7] == [{stored["id"]}, {stored["id"]}, both, {seen["id"]}, both, both, {stored["id"]}]
+    assert stored["id"] in found[7]
+    assert seen["id"] not in found[7]
+    assert both <= found[8]
+    assert [b["type"] for b in bundles] == ["searchset"] * 6 + ["history"] * 3
+    assert bundles[5]["total"] == 1
+
+
+def test_searches_inside_count_what_the_transaction_wrote(client: httpx.Client) -> None:
+    """Twice the same search: nothing that was counted before is taken for the total."""
+    value = str(uuid4())
+    search = entry("GET", f"Patient?identifier={SYSTEM}|{value}&_total=accurate")
+    assert run(client, search)[0]["resource"]["total"] == 0
+    made, found = run(client, entry("POST", "Patient", patient(value)), search)
+    assert found["resource"]["total"] == 1
+    refuse(client, 404, entry("POST", "Patient", patient(value)), search, entry("GET", "Patient/nobody"))
+    assert run(client, search)[0]["resource"]["total"] == 1
+    _, gone = run(client, entry("DELETE", address(made)), search)
+    assert gone["resource"]["total"] == 0
+
+
+@pytest.mark.parametrize("type_", ["batch", "transaction"])
+def test_searches_inside_are_as_strict_as_the_client_asks(client: httpx.Client, type_: str) -> None:
+    create(client, patient("strict"))
+    bundle = bundle_of(type_, entry("GET", "Patient?nonsense=1&_count=1"), entry("GET", "Patient?_count=1"))
+    lenient = resource_of(client.post("/", json=bundle))["entry"]
+    told = [e["resource"] for e in lenient[0]["resource"]["entry"] if e["search"]["mode"] == "outcome"]
+    assert [i["severity"] for o in told for i in o["issue"]] == ["warning"]
+    response = client.post("/", json=bundle, headers={"prefer": "handling=strict"})
+    if type_ == "transaction":
+        assert expressions_of(outcome_of(response, 400)) == ["Bundle.entry[0]"]
+    else:
+        strict = resource_of(response)["entry"]
+        assert [e["response"]["status"][:3] for e in strict] == ["400", "200"]
+
+
+@pytest.mark.parametrize("type_", ["batch", "transaction"])
+def test_an_entry_may_ask_for_what_changed_since_an_instant(client: httpx.Client, type_: str) -> None:
+    stored = create(client, patient("since"))
+    path, instant = f"Patient/{stored['id']}", stored["meta"]["lastUpdated"]
+    before = instant[:-5] + ".000Z" if not instant.endswith(".000Z") else "2020-01-01T00:00:00Z"
+    bundle = bundle_of(
+        type_,
+        entry("GET", path, ifModifiedSince=instant),
+        entry("GET", path, ifModifiedSince=before),
+        entry("HEAD", path),
+    )
+    same, changed, head = resource_of(client.post("/", json=bundle))["entry"]
+    assert (same["response"]["status"], "resource" in same) == ("304 Not Modified", False)
+    assert (changed["response"]["status"], changed["resource"]) == ("200 OK", stored)
+    assert (head["response"]["status"], "resource" in head) == ("200 OK", False)
+
+
 def test_the_client_says_whether_resources_come_back(client: httpx.Client) -> None:
     minimal = run(client, entry("POST", "Patient", patient("p")))
     full = run(client, entry("POST", "Patient", patient("p")), prefer="return=representation")
@@ -237,7 +358,7 @@ def test_all_that_is_wrong_is_told_and_nothing_done(client: httpx.Client) -> Non
         "Bundle.entry[2].request.url",
         "Bundle.entry[3].request.url",
         "Bundle.entry[4]",
-        "Bundle.entry[5].request.url",
+        "Bundle.entry[5].resource",
         "Bundle.entry[6].request.url",
         "Bundle.entry[7].request",
         "Bundle.entry[8]",

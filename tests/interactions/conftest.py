@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+import msgspec
 import pytest
 
 from conformance.decode import decode, encode
@@ -15,7 +16,7 @@ from fhir_server.errors import FhirError
 from fhir_server.interactions.context import Context, Server, instant
 from fhir_server.interactions.request import Answer, Conditions, Request, parse_query, parse_target
 from fhir_server.interactions.run import run
-from fhir_server.operations.contract import Operation
+from fhir_server.operations.registry import Operations
 from fhir_server.store.database import Database
 
 Resource = dict[str, Any]
@@ -27,7 +28,8 @@ class Desk:
     """Sends requests to interactions without HTTP."""
 
     dsn: str
-    operations: Mapping[str, Operation] = field(default_factory=dict)
+    operations: Operations = field(default_factory=dict)
+    enforce_references: bool = False
 
     def work(self, caller: Caller, act: Callable[[Context], Awaitable[T]]) -> T:
         """Run an act in a context of its own."""
@@ -36,7 +38,9 @@ class Desk:
             database = Database(self.dsn, max_connections=2)
             await database.open()
             try:
-                server = Server(database, b"key", self.operations, instant())
+                server = Server(
+                    database, b"key", self.operations, instant(), enforce_references=self.enforce_references
+                )
                 return await act(Context(server, caller, "http://test/fhir", instant()))
             finally:
                 await database.close()
@@ -57,6 +61,15 @@ class Desk:
         """Return the status of one request."""
         try:
             return self.ask(caller, method, url, body, **conditions).status
+        except FhirError as error:
+            return error.status
+
+    def patch(self, caller: Caller, url: str, operations: list[Resource]) -> int:
+        """Send a JSON Patch; return the status."""
+        target = parse_target("PATCH", url)
+        request = Request(target, body=msgspec.json.encode(operations), media_type="application/json-patch+json")
+        try:
+            return self.work(caller, lambda context: run(context, request)).status
         except FhirError as error:
             return error.status
 

@@ -6,9 +6,11 @@ from uuid import uuid4
 
 import pytest
 
-from conformance.decode import decode
-from fhir_server.auth.caller import Caller, Grant
+from conformance.decode import decode, encode
+from fhir_server.auth.caller import Caller, Grant, Interaction
 from fhir_server.errors import Forbidden
+from fhir_server.interactions.request import Request, parse_target
+from fhir_server.interactions.run import run
 from tests.interactions.conftest import Desk, Resource, caller_with
 
 SYSTEM = "http://example.org/ward"
@@ -134,3 +136,76 @@ def test_conditions_find_only_what_the_caller_may_search(desk: Desk, anyone: Cal
     desk.ask(anyone, "PUT", f"Patient/{id_}", patient("B", id=id_, name=[{"family": family}]))
     assert desk.status(ours, "DELETE", f"Patient?family={family}") == 204
     assert desk.get(anyone, f"Patient/{id_}")["meta"]["versionId"] == "1"
+
+
+WRITER: frozenset[Interaction] = frozenset(("create", "update", "search"))
+
+
+def _part(name: str, type_: str, value: object) -> Resource:
+    return {"name": name, f"value{type_}": value}
+
+
+ACTIVATE = {
+    "resourceType": "Parameters",
+    "parameter": [
+        {
+            "name": "operation",
+            "part": [
+                _part("type", "Code", "replace"),
+                _part("path", "String", "Patient.active"),
+                _part("value", "Boolean", True),
+            ],
+        }
+    ],
+}
+
+
+def test_a_write_shows_only_what_was_sent_or_may_be_read(desk: Desk, anyone: Caller) -> None:
+    """By itself and in a transaction: a patch and the match of a conditional create need the right to read."""
+    id_, value = str(uuid4()), str(uuid4())
+    desk.ask(anyone, "PUT", f"Patient/{id_}", patient("A", id=id_, active=False))
+    writer = caller_with(Grant("Patient", WRITER))
+    readers = [anyone, caller_with(Grant("Patient", WRITER), of_ward("A", "read"))]
+    elsewhere = caller_with(Grant("Patient", WRITER), of_ward("B", "read"))
+    desk.ask(anyone, "POST", "Patient", patient(value))
+
+    def patched(caller: Caller) -> bytes | None:
+        target = parse_target("PATCH", f"Patient/{id_}")
+        request = Request(target, body=encode(ACTIVATE), media_type="application/fhir+json")
+        return desk.work(caller, lambda context: run(context, request)).content
+
+    def found(caller: Caller) -> bytes | None:
+        return desk.ask(caller, "POST", "Patient", patient("x"), if_none_exist=f"identifier={SYSTEM}|{value}").content
+
+    assert [patched(caller) for caller in (writer, elsewhere)] == [None, None]
+    assert [decode(patched(caller) or b"")["active"] for caller in readers] == [True, True]
+    assert (found(writer), found(elsewhere)) == (None, None)
+    assert decode(found(anyone) or b"")["identifier"] == patient(value)["identifier"]
+    assert decode(desk.ask(writer, "PUT", f"Patient/{id_}", patient("A", id=id_)).content or b"")["id"] == id_
+    assert decode(desk.ask(writer, "POST", "Patient", patient("A")).content or b"")["meta"]["versionId"] == "1"
+
+
+def test_in_a_transaction_a_write_shows_no_more(desk: Desk, anyone: Caller) -> None:
+    id_, value = str(uuid4()), str(uuid4())
+    desk.ask(anyone, "PUT", f"Patient/{id_}", patient("A", id=id_, active=False))
+    desk.ask(anyone, "POST", "Patient", patient(value))
+    entries = [
+        {"resource": ACTIVATE, "request": {"method": "PATCH", "url": f"Patient/{id_}"}},
+        {
+            "resource": patient("x"),
+            "request": {"method": "POST", "url": "Patient", "ifNoneExist": f"identifier={SYSTEM}|{value}"},
+        },
+        {"resource": patient("mine"), "request": {"method": "POST", "url": "Patient"}},
+    ]
+
+    def shown(caller: Caller, type_: str) -> list[bool]:
+        target = parse_target("POST", "")
+        body = encode({"resourceType": "Bundle", "type": type_, "entry": entries})
+        answer = desk.work(caller, lambda context: run(context, Request(target, body=body), representation=True))
+        answered = decode(answer.content or b"")["entry"]
+        assert [e["response"]["status"] for e in answered] == ["200 OK", "200 OK", "201 Created"]
+        return ["resource" in e for e in answered]
+
+    for type_ in ("batch", "transaction"):
+        assert shown(caller_with(Grant("Patient", WRITER)), type_) == [False, False, True]
+        assert shown(anyone, type_) == [True, True, True]

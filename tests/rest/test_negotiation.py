@@ -13,15 +13,16 @@ from hypothesis import strategies as st
 
 from conformance.decode import check
 from conformance.issues import InvalidResource, Issue
+from conformance.patch import InapplicablePatch, MalformedPatch
 from fhir_server.errors import InvalidRequest, NotSupported, TooLarge
 from fhir_server.interactions.failures import Refusals, as_fhir_error, outcome
 from fhir_server.rest.body import ClientLeft, read_body
 from fhir_server.rest.negotiation import (
     Preferences,
     accepts_gzip,
-    check_accept,
     check_content_type,
-    check_format,
+    check_patch_type,
+    choose_format,
     parse_prefer,
 )
 
@@ -30,35 +31,86 @@ from fhir_server.rest.negotiation import (
 @given(st.text(max_size=60))
 def test_any_header_is_understood_or_refused(text: str) -> None:
     for understand in (
-        check_accept,
         check_content_type,
+        check_patch_type,
         parse_prefer,
         accepts_gzip,
-        lambda t: check_format([("_format", t)]),
+        lambda t: choose_format([], t),
+        lambda t: choose_format([("_format", t)], ""),
     ):
         with suppress(InvalidRequest, NotSupported):
             understand(text)
 
 
 @pytest.mark.parametrize(
-    "accept", ["", "*/*", "APPLICATION/JSON", "text/xml, application/*;q=0.1", "application/json;q=0.001"]
-)
-def test_json_is_acceptable(accept: str) -> None:
-    check_accept(accept)
+    ("accept", "format_"),
+    [
+        ("", "json"), (" , ", "json"), ("*/*", "json"), ("APPLICATION/JSON", "json"), ("application/json;q=0.001", "json"),
+        ("text/xml, application/*;q=0.1", "xml"), ("text/*", "json"), ("text/*, text/json;q=0", "xml"), ("*/*;q=0, text/xml", "xml"),
+        ("application/fhir+json;q=0.5, application/fhir+xml;q=0.6", "xml"),
+        ("application/fhir+json;q=0.6, application/fhir+xml;q=.6", "xml"),
+        ("text/html,application/xhtml+xml,*/*;q=0.8", "json"), ("application/xml, application/json", "json"),
+        ("application/xml;q=0.4, text/xml;q=0.6, application/json;q=0.5", "xml"), ("application/json;q=2, text/xml", "json"),
+    ],
+)  # fmt: skip
+def test_the_format_with_the_best_quality_is_chosen(accept: str, format_: str) -> None:
+    assert choose_format([], accept) == format_
 
 
 @pytest.mark.parametrize(
-    "accept", ["text/xml", "application/json;q=0.0", "application/json; q=0", "application/json;fhirVersion=1"]
-)
-def test_json_is_not_acceptable(accept: str) -> None:
-    with pytest.raises(NotSupported):
-        check_accept(accept)
+    "accept",
+    [
+        "text/turtle", "application/json;q=0.0", "application/json; q=0", "application/json;fhirVersion=1", "json", "xml",
+        "application/fhir+ndjson", "application/fhir+xml;q=0, application/fhir+ndjson",
+    ],
+)  # fmt: skip
+def test_nothing_is_acceptable(accept: str) -> None:
+    with pytest.raises(NotSupported) as refused:
+        choose_format([], accept)
+    assert refused.value.status == 406
+
+
+def test_ndjson_is_written_only_for_who_names_it() -> None:
+    assert choose_format([], "application/fhir+ndjson", lines=True) == "ndjson"
+    assert choose_format([], "application/fhir+ndjson, application/json;q=0.1", lines=True) == "ndjson"
+    assert choose_format([], "application/fhir+ndjson, application/json;q=0.1") == "json"
+    assert choose_format([], "*/*", lines=True) == "json"
+    assert choose_format([("_format", "application/fhir ndjson")], "text/xml", lines=True) == "ndjson"
+
+
+def test_format_goes_before_accept() -> None:
+    assert choose_format([("name", "x"), ("_format", "application/fhir xml")], "application/json") == "xml"
+    assert choose_format([("_format", "xml"), ("_format", "json")], "") == "json"
+    assert choose_format([("name", "x")], "text/xml") == "xml"
+    for unknown in ("", "html", "ndjson"):
+        with pytest.raises(NotSupported):
+            choose_format([("_format", unknown)], "*/*")
+
+
+def test_formats_of_bodies() -> None:
+    assert check_content_type("application/fhir+xml; charset=UTF-8") == "xml"
+    assert check_content_type("application/json") == "json"
+    for header in (
+        "application/fhir+ndjson",
+        "text/plain",
+        "",
+        "text/xml; charset=latin1",
+        "text/xml; fhirVersion=3.0",
+    ):
+        with pytest.raises(NotSupported) as refused:
+            check_content_type(header)
+        assert refused.value.status == 415
+    for header in ("application/json", "application/fhir+ndjson", ""):
+        with pytest.raises(NotSupported):
+            check_patch_type(header)
 
 
 def test_preferences() -> None:
     assert parse_prefer("") == Preferences()
     assert parse_prefer("return=minimal, handling=strict") == Preferences("minimal", True, True)
-    assert parse_prefer('RETURN="OperationOutcome"; respond-async') == Preferences("OperationOutcome", True, False)
+    assert parse_prefer('RETURN="OperationOutcome"; respond-async') == Preferences(
+        "OperationOutcome", True, False, later=True
+    )
     with pytest.raises(InvalidRequest):
         parse_prefer("return=everything")
 
@@ -93,6 +145,14 @@ def test_a_body_arrives_whole_or_is_too_large(body: bytes, pieces: int, limit: i
             assert read(given_parts, limit, **headers) == body
 
 
+def test_long_bodies_are_announced() -> None:
+    parts = [b"x" * 1_000_000] * 17
+    assert len(read(parts, 20_000_000, content_length="17000000")) == 17_000_000
+    assert len(read(parts[:16], 20_000_000)) == 16_000_000
+    with pytest.raises(TooLarge, match="Content-Length"):
+        read(parts, 20_000_000)
+
+
 def test_bodies_that_can_not_be_read() -> None:
     with pytest.raises(ClientLeft):
         read([b"x", b""], 10)
@@ -118,6 +178,9 @@ def test_statuses_of_refused_content() -> None:
     semantic, structural = Issue("error", "code-invalid", "x"), Issue("error", "structure", "x")
     assert as_fhir_error(InvalidResource([semantic])).status == 422
     assert as_fhir_error(InvalidResource([semantic, structural])).status == 400
+    # A patch that is none is the request's fault, one that doesn't fit the resource's, whatever the issues are.
+    assert as_fhir_error(MalformedPatch([semantic])).status == 400
+    assert as_fhir_error(InapplicablePatch([structural])).status == 422
     defect = as_fhir_error(ValueError("secret"))
     assert defect.status == 500
     assert "secret" not in str(outcome(defect.issues))

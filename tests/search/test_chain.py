@@ -239,12 +239,11 @@ def test_tenants_are_kept_apart(ward: World) -> None:
         ("Observation", "subject:.name", "no resource type"),
         ("Observation", "subject:Nothing.name", ":Nothing"),
         ("Observation", "patient.name:above", ":above"),
-        ("Observation", "patient._has:Group:member:_id", "_has"),
-        ("Observation", "_has:Observation:has-member:patient.name", "_has"),
+        ("Observation", "patient._list:not", ":not"),
         ("Observation", "patient._sort", "_sort"),
         ("Observation", "patient.", "''"),
         ("Observation", ".name", "''"),
-        ("QuestionnaireResponse", "questionnaire.title", "holds no references"),
+        ("QuestionnaireResponse", "questionnaire.nonsense", "nonsense"),
         ("Bundle", "composition.title", "holds no references"),
         ("Organization", "partof." * MOST_STEPS + "name", "steps"),
         ("Organization", "partof." * 5000 + "name", "steps"),
@@ -259,6 +258,32 @@ def test_chains_that_cannot_be_used_are_told_in_whole(ward: World, resource_type
     assert told in issue.diagnostics
     with pytest.raises(InvalidSearch):
         ward.page(resource_type, (name, "1"), strict=True)
+
+
+def test_canonical_references_lead_to_what_has_the_url(ward: World) -> None:
+    questionnaire = {"resourceType": "Questionnaire", "status": "active"}
+    ward.put(
+        questionnaire | {"id": "q1", "url": "http://example.org/q1", "title": "Sleep"},
+        questionnaire | {"id": "q2", "url": "http://example.org/q2", "title": "Food"},
+        questionnaire | {"id": "q3", "title": "Sleep, too"},
+    )
+    for id_, canonical in (("a1", "http://example.org/q1"), ("a2", "http://example.org/q2|2.0"), ("a3", None)):
+        found = {"questionnaire": canonical} if canonical else {}
+        ward.put({"resourceType": "QuestionnaireResponse", "id": id_, "status": "completed", **found})
+    assert ward.ids("QuestionnaireResponse", ("questionnaire.title", "sleep"), strict=True) == ["a1"]
+    assert ward.ids("QuestionnaireResponse", ("questionnaire.title", "food"), strict=True) == ["a2"]
+    assert ward.ids("QuestionnaireResponse", ("questionnaire.status", "active"), strict=True) == ["a2", "a1"]
+    nobody = ward.caller((Grant("QuestionnaireResponse", READ),))
+    with pytest.raises(Forbidden, match="Questionnaire"):
+        ward.ids("QuestionnaireResponse", ("questionnaire.title", "sleep"), caller=nobody)
+
+
+def test_a_chain_may_end_in_an_identifier_or_an_update(ward: World) -> None:
+    ward.put({"resourceType": "Encounter", "id": "logical", "subject": {"identifier": {"system": NHS, "value": "9"}}})
+    ward.put(observation("o-logical", None, "Encounter/logical"))
+    assert ward.ids("Observation", ("encounter.subject:identifier", f"{NHS}|9"), strict=True) == ["o-logical"]
+    assert ward.ids("Observation", ("encounter._lastUpdated", "ge2020"), strict=True)
+    assert ward.ids("Observation", ("encounter._lastUpdated", "lt2020"), strict=True) == []
 
 
 def test_bad_values_are_errors(ward: World) -> None:

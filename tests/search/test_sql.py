@@ -7,13 +7,14 @@ import json
 import psycopg
 import pytest
 
-from fhir_server.search import sql
 from fhir_server.search.bind import bind
 from fhir_server.search.environment import Environment
 from fhir_server.search.index import index
+from fhir_server.search.page import page
 from fhir_server.search.parse import parse
 from fhir_server.search.registry import standard
 from fhir_server.search.rewrites import Rewritten, rewrite
+from fhir_server.search.statement import Run
 from fhir_server.store.hashing import value_hash
 from fhir_server.store.tables import type_ids
 from tests.search.world import World
@@ -21,9 +22,9 @@ from tests.search.world import World
 ROWS = 6000
 
 
-def statement(world: World, resource_type: str, *parameters: tuple[str, str]) -> sql.Run:
+def statement(world: World, resource_type: str, *parameters: tuple[str, str]) -> Run:
     query = bind(resource_type, parse(parameters), Environment(world.tenant, standard()), strict=True)
-    return sql.page(rewrite(query, world.caller(), Environment(world.tenant, standard())), None)
+    return page(rewrite(query, world.caller(), Environment(world.tenant, standard())), None)
 
 
 def test_queries_of_one_shape_share_their_text(world: World) -> None:
@@ -55,7 +56,7 @@ def test_chains_are_part_of_the_shape(world: World) -> None:
 def test_a_chain_that_was_not_authorized_is_no_sql(world: World) -> None:
     query = bind("Observation", parse([("patient.name", "x")]), Environment(world.tenant, standard()))
     with pytest.raises(TypeError, match="not authorized"):
-        sql.page(Rewritten(query), None)
+        page(Rewritten(query), None)
 
 
 def test_required_tokens_become_one_containment_test(world: World) -> None:

@@ -12,7 +12,7 @@ import msgspec
 import psycopg
 
 from fhir_server.auth.caller import Caller, Grant
-from fhir_server.search.execute import SearchPage, search
+from fhir_server.search.execute import Compartment, SearchPage, search, search_types
 from fhir_server.search.index import index
 from fhir_server.store.hashing import value_hash
 from fhir_server.store.tables import type_ids
@@ -85,6 +85,11 @@ class World:
             for table, (parameter, *values) in rows:
                 marks = ", ".join(["%s"] * (3 + len(values)))
                 cursor.execute(f"INSERT INTO {table} VALUES ({marks})", (tenant, parameter, key, *values))
+            known: list[tuple[str, tuple[Any, ...]]] = [("text_dictionary", entry) for entry in entries.texts]
+            known += [("unit_dictionary", entry) for entry in entries.units]
+            for table, entry in known:
+                marks = ", ".join(["%s"] * (1 + len(entry)))
+                cursor.execute(f"INSERT INTO {table} VALUES ({marks}) ON CONFLICT DO NOTHING", (tenant, *entry))
         if tenant == self.tenant:
             self.resources[resource_type, resource["id"]] = resource
 
@@ -111,9 +116,10 @@ class World:
         *parameters: tuple[str, str],
         caller: Caller | None = None,
         strict: bool = False,
+        compartment: Compartment | None = None,
     ) -> SearchPage:
         """Run one search."""
-        return self.counted(resource_type, parameters, caller=caller, strict=strict)[0]
+        return self.counted(resource_type, parameters, caller=caller, strict=strict, compartment=compartment)[0]
 
     def counted(
         self,
@@ -122,6 +128,7 @@ class World:
         *,
         caller: Caller | None = None,
         strict: bool = False,
+        compartment: Compartment | None = None,
     ) -> tuple[SearchPage, int]:
         """Run one search and count its statements."""
 
@@ -135,8 +142,33 @@ class World:
                     list(parameters),
                     cursor_key=KEY,
                     strict=strict,
+                    compartment=compartment,
                 )
                 return page, session.statements
+
+        return self.run(act())
+
+    def together(
+        self,
+        resource_types: Iterable[str],
+        *parameters: tuple[str, str],
+        caller: Caller | None = None,
+        strict: bool = False,
+        compartment: Compartment | None = None,
+    ) -> SearchPage:
+        """Run one search on several types, perhaps in a compartment."""
+
+        async def act() -> SearchPage:
+            async with await psycopg.AsyncConnection.connect(self.dsn, autocommit=True) as connection:
+                return await search_types(
+                    Session(connection),
+                    caller or self.caller(),
+                    tuple(resource_types),
+                    list(parameters),
+                    cursor_key=KEY,
+                    strict=strict,
+                    compartment=compartment,
+                )
 
         return self.run(act())
 

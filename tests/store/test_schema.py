@@ -10,7 +10,11 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 
+import fhir_server.store.contained
+import fhir_server.store.full_text
 import fhir_server.store.inbox
+import fhir_server.store.index_state
+import fhir_server.store.jobs
 import fhir_server.store.ledger
 import fhir_server.store.secrets
 import fhir_server.store.tokens  # noqa: F401 - each adds its table

@@ -1,6 +1,8 @@
-"""Following references backwards."""
+"""Following references backwards: what is referred to is found by its hash."""
 
 from __future__ import annotations
+
+from alembic import op
 
 revision = "0003"
 down_revision = "0002"
@@ -9,4 +11,10 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Create the tables and indexes."""
+    """Create the index, on every partition."""
+    op.execute("CREATE INDEX resource_reference ON resource (tenant, reference_hash)")
+
+
+def downgrade() -> None:
+    """Drop it."""
+    op.execute("DROP INDEX resource_reference")

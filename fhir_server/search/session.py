@@ -1,0 +1,13 @@
+"""What search needs of the database."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+
+class Session(Protocol):
+    """Runs statements."""
+
+    async def fetch(self, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """Run one statement with ``%s`` parameters and return its rows."""

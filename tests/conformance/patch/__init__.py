@@ -1,0 +1,1 @@
+"""Patches, https://hl7.org/fhir/R4/http.html#patch."""

@@ -1,0 +1,381 @@
+"""Searching inside containers, https://hl7.org/fhir/R4/search.html#contained, on what the server itself has written."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import httpx
+import msgspec
+import psycopg
+import pytest
+
+from conformance.decode import decode, encode
+from fhir_server.auth.caller import Caller, Grant
+from fhir_server.errors import Forbidden
+from fhir_server.interactions.context import Context, Server, instant
+from fhir_server.interactions.prepare import prepare_delete, prepare_write
+from fhir_server.search.contained import index_contained
+from fhir_server.search.errors import InvalidSearch
+from fhir_server.search.execute import Compartment, SearchPage, search
+from fhir_server.search.index import index
+from fhir_server.search.registry import standard
+from fhir_server.store import reindex
+from fhir_server.store.database import Database
+from fhir_server.store.expunge import expunge_resources
+from fhir_server.store.read import read
+from fhir_server.store.write import write
+from tests.search.world import KEY
+
+T = TypeVar("T")
+_tenants = itertools.count(70_000)
+CODES = ["aspirin", "insulin", "heparin"]
+EVERYTHING = (Grant(),)
+
+
+def pill(id_: str, code: str, **elements: Any) -> dict[str, Any]:
+    return {"resourceType": "Medication", "id": id_, "code": {"coding": [{"code": code}], "text": code}, **elements}
+
+
+def request(*inside: dict[str, Any], **elements: Any) -> dict[str, Any]:
+    return {
+        "resourceType": "MedicationRequest",
+        **({"contained": list(inside)} if inside else {}),
+        "status": "active",
+        "intent": "order",
+        "medicationReference": {"reference": f"#{inside[0]['id']}" if inside else "Medication/x"},
+        "subject": {"reference": "Patient/p"},
+        **elements,
+    }
+
+
+class Pharmacy:
+    """The resources of one tenant, written as interactions write them."""
+
+    def __init__(self, dsn: str) -> None:
+        self.tenant = next(_tenants)
+        self.database = Database(dsn, max_connections=4)
+        self.server = Server(self.database, KEY, {}, instant())  # type: ignore[arg-type]
+
+    def context(self) -> Context:
+        """Return what a request of somebody who may do everything is given."""
+        return Context(self.server, Caller("tester", self.tenant, EVERYTHING), "http://example.org/fhir", instant())
+
+    async def put(self, id_: str, resource: dict[str, Any] | None) -> None:
+        """Store a version, or delete what is there."""
+        context, type_ = self.context(), "MedicationRequest" if resource is None else resource["resourceType"]
+        async with self.database.session() as session:
+            current = await read(session, self.tenant, type_, id_)
+            if resource is None:
+                assert current is not None
+                change = prepare_delete(type_, current, context.now)
+            else:
+                checked = decode(encode(resource), type_)
+                change = prepare_write(context, checked, id_, context.now, replaces=current, method="U")
+            await write(session, self.tenant, [change])
+
+    async def page(
+        self, type_: str, *parameters: tuple[str, str], grants: tuple[Grant, ...] = EVERYTHING, **options: Any
+    ) -> SearchPage:
+        """Return one page."""
+        async with self.database.searching() as session:
+            caller = Caller("tester", self.tenant, grants)
+            return await search(session, caller, type_, parameters, cursor_key=KEY, strict=True, **options)
+
+    async def find(self, type_: str, *parameters: tuple[str, str], **options: Any) -> list[str]:
+        """Return the addresses of all matches, page by page."""
+        found: list[str] = []
+        cursor: tuple[tuple[str, str], ...] = ()
+        while True:
+            page = await self.page(type_, *parameters, *cursor, **options)
+            found += [f"{m.within}#{m.id}" if m.within else f"{m.resource_type}/{m.id}" for m in page.matches]
+            if page.next_cursor is None:
+                return found
+            cursor = (("_cursor", page.next_cursor),)
+
+
+@pytest.fixture
+def run(dsn: str) -> Callable[[Callable[[Pharmacy], Awaitable[T]]], T]:
+    """Run a story on a pharmacy of its own."""
+
+    def act(story: Callable[[Pharmacy], Awaitable[T]]) -> T:
+        async def go() -> T:
+            pharmacy = Pharmacy(dsn)
+            await pharmacy.database.open()
+            try:
+                return await story(pharmacy)
+            finally:
+                await pharmacy.database.close()
+
+        return asyncio.run(go())
+
+    return act
+
+
+INSIDE, CONTAINED = ("_contained", "true"), ("_containedType", "contained")
+
+
+def test_what_is_found_and_how_it_is_shown(run: Any) -> None:
+    async def story(pharmacy: Pharmacy) -> list[list[str]]:
+        await pharmacy.put("m", pill("m", "aspirin"))
+        await pharmacy.put("r", request(pill("a", "aspirin"), pill("b", "aspirin"), pill("c", "insulin")))
+        aspirin = ("code", "aspirin")
+        return [
+            await pharmacy.find("Medication", aspirin),
+            await pharmacy.find("Medication", aspirin, ("_contained", "false")),
+            await pharmacy.find("Medication", aspirin, INSIDE),
+            await pharmacy.find("Medication", aspirin, INSIDE, ("_containedType", "container")),
+            await pharmacy.find("Medication", aspirin, INSIDE, CONTAINED),
+            await pharmacy.find("Medication", aspirin, ("_contained", "both"), CONTAINED),
+            await pharmacy.find("Medication", aspirin, ("_contained", "both")),
+            await pharmacy.find("Medication", ("code:text", "ins"), INSIDE, CONTAINED),
+            await pharmacy.find("Medication", ("code:not", "aspirin"), INSIDE, CONTAINED),
+            await pharmacy.find("Medication", ("_content", "Insulin"), INSIDE, CONTAINED),
+            await pharmacy.find("Medication", ("_id", "b"), INSIDE, CONTAINED),
+        ]
+
+    request_, b, a, c = (f"MedicationRequest/r{inner}" for inner in ("", "#b", "#a", "#c"))
+    both = ["Medication/m"]
+    assert run(story) == [
+        both,
+        both,
+        [request_],
+        [request_],
+        [b, a],
+        [b, a, *both],
+        [request_, *both],
+        [c],
+        [c],
+        [c],
+        [b],
+    ]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_it_equals_a_plain_reading_whatever_was_written(run: Any, seed: int) -> None:
+    chosen = random.Random(seed)
+
+    def inside() -> list[dict[str, Any]]:
+        return [
+            pill(
+                f"c{n}",
+                chosen.choice(CODES),
+                ingredient=[{"itemReference": {"reference": f"Substance/{chosen.choice('xy')}"}}],
+            )
+            for n in range(chosen.randint(0, 3))
+        ]
+
+    async def story(pharmacy: Pharmacy) -> int:
+        stored: dict[str, dict[str, Any]] = {}
+        seen = 0
+        for _ in range(40):
+            id_ = f"r{chosen.randrange(8)}"
+            if id_ in stored and chosen.random() < 0.25:
+                await pharmacy.put(id_, None)
+                del stored[id_]
+            else:
+                stored[id_] = request(*inside())
+                await pharmacy.put(id_, stored[id_])
+            code, substance = chosen.choice(CODES), chosen.choice("xy")
+            expected = {
+                f"MedicationRequest/{name}#{inner['id']}"
+                for name, resource in stored.items()
+                for inner in resource.get("contained", ())
+                if inner["code"]["text"] == code
+                and inner["ingredient"][0]["itemReference"]["reference"][-1] == substance
+            }
+            asked = [("code", code), ("ingredient", f"Substance/{substance}"), INSIDE, ("_count", "2")]
+            found = await pharmacy.find("Medication", *asked, CONTAINED)
+            assert sorted(found) == sorted(expected)
+            containers = await pharmacy.find("Medication", *asked)
+            assert sorted(containers) == sorted({address.partition("#")[0] for address in expected})
+            total = await pharmacy.page("Medication", *asked, ("_total", "accurate"))
+            assert total.total == len(containers)
+            seen += len(found)
+        return seen
+
+    assert run(story) > 0
+
+
+def test_ranges_and_order(run: Any) -> None:
+    async def story(pharmacy: Pharmacy) -> list[list[str]]:
+        for number, day in enumerate(["2020-01-01", "2022-01-01", "2021-01-01"]):
+            batch = {"expirationDate": day, "lotNumber": f"lot{number}"}
+            await pharmacy.put(f"r{number}", request(pill("a", "aspirin", batch=batch)))
+        found = [
+            await pharmacy.find("Medication", INSIDE, ("_sort", sort), ("_count", count))
+            for sort in ("expiration-date", "-expiration-date", "_id", "_lastUpdated")
+            for count in ("2", "50")
+        ]
+        return [*found, await pharmacy.find("Medication", INSIDE, ("expiration-date", "gt2020-06"), CONTAINED)]
+
+    run_ = run(story)
+    up, down = [[f"MedicationRequest/r{n}" for n in order] for order in ((0, 2, 1), (1, 2, 0))]
+    ascending = [f"MedicationRequest/r{n}" for n in range(3)]
+    assert run_[:4] == [up, up, down, down]
+    assert run_[4:8] == [ascending] * 4
+    assert run_[8] == ["MedicationRequest/r2#a", "MedicationRequest/r1#a"]
+
+
+def test_containers_must_be_readable(run: Any) -> None:
+    async def story(pharmacy: Pharmacy) -> list[list[str]]:
+        await pharmacy.put("mine", request(pill("a", "aspirin")))
+        await pharmacy.put("other", request(pill("a", "aspirin"), subject={"reference": "Patient/q"}))
+        all_pills, all_requests = Grant("Medication"), Grant("MedicationRequest")
+        own = Grant("MedicationRequest", criteria=(("patient", "Patient/p"),))
+        only_search = Grant("MedicationRequest", frozenset(("search",)))
+        insulin = Grant("Medication", criteria=(("code", "insulin"),))
+        granted = (
+            (all_pills, all_requests),
+            (all_pills, own),
+            (all_pills, only_search),
+            (all_pills,),
+            (insulin, all_requests),
+        )
+        found = [
+            sorted(await pharmacy.find("Medication", INSIDE, mode, grants=grants))
+            for grants in granted
+            for mode in (CONTAINED, ("_containedType", "container"))
+        ]
+        with pytest.raises(Forbidden):
+            await pharmacy.find("Medication", INSIDE, grants=(all_requests,))
+        return found
+
+    mine, other = "MedicationRequest/mine", "MedicationRequest/other"
+    assert run(story) == [
+        [f"{mine}#a", f"{other}#a"], [mine, other], [f"{mine}#a"], [mine], [], [], [], [], [], [],
+    ]  # fmt: skip
+
+
+def test_what_others_change_meanwhile_is_left_out(run: Any) -> None:
+    """The containers are read by a statement of their own, later."""
+
+    async def story(pharmacy: Pharmacy) -> list[str]:
+        await pharmacy.put("kept", request(pill("a", "aspirin")))
+        await pharmacy.put("changed", request(pill("a", "aspirin")))
+
+        class Slow:
+            def __init__(self, session: Any) -> None:
+                self.session, self.statements = session, 0
+
+            async def fetch(self, sql: str, parameters: Any) -> Any:
+                self.statements += 1
+                if self.statements == 2:
+                    await pharmacy.put("changed", request(pill("a", "insulin")))
+                return await self.session.fetch(sql, parameters)
+
+        async with pharmacy.database.searching() as session:
+            caller = Caller("tester", pharmacy.tenant, EVERYTHING)
+            page = await search(Slow(session), caller, "Medication", [("code", "aspirin"), INSIDE], cursor_key=KEY)
+            return [match.id for match in page.matches]
+
+    assert run(story) == ["kept"]
+
+
+def test_nothing_stays_behind(run: Any, dsn: str) -> None:
+    tables = ("contained", "string_index", "date_index", "number_index")
+
+    def count(tenant: int) -> list[int]:
+        with psycopg.connect(dsn) as connection:
+            rows = [
+                connection.execute(f"SELECT count(*) FROM {t} WHERE tenant = %s", (tenant,)).fetchone() for t in tables
+            ]
+        return [row[0] for row in rows if row is not None]
+
+    async def story(pharmacy: Pharmacy) -> list[list[int]]:
+        batch = {"expirationDate": "2020-01-01"}
+        counts = []
+        await pharmacy.put("r", request(pill("a", "aspirin", batch=batch)))
+        counts.append(count(pharmacy.tenant))
+        await pharmacy.put("r", request())
+        counts.append(count(pharmacy.tenant))
+        await pharmacy.put("r", request(pill("a", "aspirin", batch=batch)))
+        await pharmacy.put("r", None)
+        counts.append(count(pharmacy.tenant))
+        await pharmacy.put("r", request(pill("a", "aspirin", batch=batch)))
+        counts.append(count(pharmacy.tenant))
+        async with pharmacy.database.transaction() as session:
+            await expunge_resources(session, pharmacy.tenant, None, None, deleted=False, limit=None)
+        return [*counts, count(pharmacy.tenant)]
+
+    stored, without, deleted, again, expunged = run(story)
+    assert stored[0] == again[0] == 1
+    assert stored[2] == without[2] + 1
+    assert without[0] == 0
+    assert deleted == expunged == [0, 0, 0, 0]
+
+
+def test_reindexing_finds_what_was_stored_before(run: Any) -> None:
+    async def story(pharmacy: Pharmacy) -> list[list[str]]:
+        for name in ("kept", "changed"):
+            await pharmacy.put(name, request(pill("a", "aspirin")))
+        async with pharmacy.database.session() as session:
+            await session.execute("DELETE FROM contained WHERE tenant = %s", (pharmacy.tenant,))
+            stored = await reindex.read_after(session, pharmacy.tenant, "MedicationRequest", reindex.FIRST_KEY, 10)
+        found = [await pharmacy.find("Medication", ("code", "aspirin"), INSIDE)]
+        await pharmacy.put("changed", request(pill("a", "insulin")))
+        decoded = [(s, msgspec.json.decode(s.content)) for s in stored]
+        read_, within = [], []
+        for s, resource in decoded:
+            read_.append((s, index("MedicationRequest", resource, pharmacy.tenant)))
+            within.append((s, index_contained(resource, pharmacy.tenant, standard(), "")))
+        for _ in range(2):
+            async with pharmacy.database.transaction() as session:
+                await reindex.replace_entries(session, pharmacy.tenant, "MedicationRequest", read_)
+                await reindex.replace_contained_entries(session, pharmacy.tenant, "MedicationRequest", within)
+            found.append(await pharmacy.find("Medication", ("code", "aspirin"), INSIDE, CONTAINED))
+            found.append(await pharmacy.find("Medication", ("code", "insulin"), INSIDE, CONTAINED))
+        return found
+
+    once = [["MedicationRequest/kept#a"], ["MedicationRequest/changed#a"]]
+    assert run(story) == [[], *once, *once]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        [("_contained", "maybe")],
+        [("_containedType", "x")],
+        [INSIDE, ("_include", "Medication:manufacturer")],
+        [INSIDE, ("_revinclude", "MedicationRequest:medication")],
+    ],
+)
+def test_what_is_refused(run: Any, asked: list[tuple[str, str]]) -> None:
+    async def story(pharmacy: Pharmacy) -> None:
+        with pytest.raises(InvalidSearch):
+            await pharmacy.page("Medication", *asked)
+
+    run(story)
+
+
+def test_compartments_do_not_mix(run: Any) -> None:
+    async def story(pharmacy: Pharmacy) -> None:
+        with pytest.raises(InvalidSearch, match="compartment"):
+            await pharmacy.page("Observation", INSIDE, compartment=Compartment("Patient", "p"))
+
+    run(story)
+
+
+def test_over_http(client: httpx.Client) -> None:
+    code = f"c{random.randrange(2**40)}"
+    made = client.post("/MedicationRequest", json=request(pill("a", code)))
+    assert made.status_code == 201
+    address = f"MedicationRequest/{made.json()['id']}"
+    bundle = client.get(
+        "/Medication", params={"code": code, "_contained": "true", "_containedType": "contained"}
+    ).json()
+    entry = bundle["entry"][0]
+    assert entry["fullUrl"].endswith(f"/{address}#a")
+    assert entry["resource"]["resourceType"] == "Medication"
+    assert "_contained=true" in bundle["link"][0]["url"]
+    bundle = client.get("/Medication", params={"code": code, "_contained": "both", "_summary": "true"}).json()
+    assert [e["fullUrl"].rpartition("/fhir/")[2] for e in bundle["entry"]] == [address]
+    refused = client.post(
+        "/Medication", json=pill("x", code), headers={"If-None-Exist": f"code={code}&_contained=true"}
+    )
+    assert refused.status_code == 400
+    assert client.delete(f"/{address}").status_code == 204
+    assert "entry" not in client.get("/Medication", params={"code": code, "_contained": "both"}).json()

@@ -1,0 +1,478 @@
+"""``_text`` and ``_content`` against a plain reading of the resources, before, while and after they are indexed."""
+
+from __future__ import annotations
+
+import asyncio
+import html
+import json
+import random
+import re
+import unicodedata
+from collections.abc import Awaitable, Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+import psycopg
+import pytest
+
+from fhir_server.auth.caller import Caller, Grant
+from fhir_server.jobs.full_text import FullTextIndexing
+from fhir_server.search import full_text
+from fhir_server.search.criteria import bind_all
+from fhir_server.search.environment import Environment
+from fhir_server.search.errors import InvalidSearch
+from fhir_server.search.execute import search
+from fhir_server.search.full_text import parse_words, words_of
+from fhir_server.search.index import index
+from fhir_server.search.registry import described_parameters, standard
+from fhir_server.store.amend import amend
+from fhir_server.store.database import Database, Session
+from fhir_server.store.full_text import SEPARATORS, index_next, read_horizon
+from fhir_server.store.keys import next_key
+from fhir_server.store.write import Change, write
+from tests.search.world import KEY, World
+
+T = TypeVar("T")
+VOCABULARY = [
+    "Knochen",
+    "Ärzte",
+    "follow-up",
+    "liver",
+    "METASTASES",
+    "Straße",
+    "5.4mg",
+    "naïve",
+    "σίσυφος",
+    "bone",
+    "x",
+]
+WORDLESS = frozenset(("resourceType", "id", "reference", "data", "versionId", "lastUpdated"))
+
+
+def plain(div: str) -> str:
+    return html.unescape(re.sub(r"<[^>]*>", " ", re.sub(r"<!--.*?-->", " ", div, flags=re.DOTALL)))
+
+
+def strings(value: Any, name: str = "") -> Iterator[str]:
+    """Yield what is to be found in a resource, element by element."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from strings(inner, key)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from strings(inner, name)
+    elif isinstance(value, str) and name not in WORDLESS and not re.fullmatch(r"(https?|urn):\S*", value):
+        yield plain(value) if name == "div" else value
+
+
+def texts(resource: dict[str, Any], code: str) -> list[str]:
+    if code == "_content":
+        return list(strings(resource))
+    return [plain(resource["text"]["div"])] if "text" in resource else []
+
+
+def holds(resource: dict[str, Any], code: str, *, every: list[str], none: list[str]) -> bool:
+    """Tell whether each phrase of ``every`` and none of ``none`` is in the resource; a star stands for any ending."""
+
+    def found(phrase: str) -> bool:
+        wanted, begins = words_of(phrase), phrase.endswith("*")
+        for text in texts(resource, code):
+            words = words_of(text)
+            for start in range(len(words) - len(wanted) + 1):
+                *first, last = words[start : start + len(wanted)]
+                if first == wanted[:-1] and (last.startswith(wanted[-1]) if begins else last == wanted[-1]):
+                    return True
+        return False
+
+    return all(map(found, every)) and not any(map(found, none))
+
+
+class Library:
+    """Resources of one tenant, written as the server writes them."""
+
+    def __init__(self, dsn: str, tenant: int) -> None:
+        self.tenant = tenant
+        self.database = Database(dsn, max_connections=8)
+        self.versions: dict[str, tuple[int, int, bool]] = {}
+
+    async def put(self, id_: str, resource: dict[str, Any] | None, *, type_: str = "Patient") -> None:
+        """Store a version, or delete the resource when there is none to store."""
+        key, version, alive = self.versions.get(id_, (next_key(), 0, False))
+        if resource is None and not alive:
+            return
+        now = datetime.now(UTC)
+        stamped = None if resource is None else {"resourceType": type_, "id": id_, **resource}
+        change = Change(
+            type_,
+            id_,
+            key,
+            version + 1,
+            now,
+            "D" if stamped is None else "U" if version else "C",
+            None if stamped is None else json.dumps(stamped, ensure_ascii=False).encode(),
+            index(type_, stamped or {}, self.tenant),
+            version or None,
+        )
+        async with self.database.transaction() as session:
+            await write(session, self.tenant, [change])
+        self.versions[id_] = key, version + 1, stamped is not None
+
+    async def find(self, session: Session, *parameters: tuple[str, str], type_: str = "Patient") -> set[str]:
+        """Return the ids of what a search finds."""
+        caller = Caller("tester", self.tenant, (Grant(),))
+        page = await search(session, caller, type_, [*parameters, ("_count", "1000")], cursor_key=KEY, strict=True)
+        return {match.id for match in page.matches}
+
+    async def check(self, chosen: random.Random) -> int:
+        """Compare some searches with a plain reading, both of one state of the database; return the matches seen."""
+        seen = 0
+        async with self.database.searching() as session, session.transaction():
+            await session.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            for _ in range(6):
+                code = chosen.choice(["_text", "_content"])
+                every = [_phrase(chosen) for _ in range(chosen.randint(1, 2))]
+                none = [_phrase(chosen) for _ in range(chosen.randint(0, 1))]
+                value = " ".join([*map(_quoted, every), *("-" + _quoted(phrase) for phrase in none)])
+                found = await self.find(session, (code, value.replace(",", "\\,")))
+                rows = await session.fetch(
+                    "SELECT content FROM resource_patient WHERE tenant = %s AND content IS NOT NULL", (self.tenant,)
+                )
+                stored = [json.loads(bytes(row[0])) for row in rows]
+                expected = {r["id"] for r in stored if holds(r, code, every=every, none=none)}
+                assert found == expected, value
+                seen += len(found)
+        return seen
+
+
+def _phrase(chosen: random.Random) -> str:
+    word = chosen.choice(VOCABULARY)
+    match chosen.randint(0, 4):
+        case 0:
+            return f"{word} {chosen.choice(VOCABULARY)}"
+        case 1:
+            return words_of(word)[0][:2] + "*"
+        case _:
+            return word.upper() if chosen.random() < 0.3 else word
+
+
+def _quoted(phrase: str) -> str:
+    return f'"{phrase}"' if " " in phrase else phrase
+
+
+def _resource(chosen: random.Random) -> dict[str, Any]:
+    def some(most: int) -> str:
+        return " ".join(chosen.choice(VOCABULARY) for _ in range(chosen.randint(1, most)))
+
+    resource: dict[str, Any] = {"name": [{"family": some(1), "given": [some(2), some(1)]}], "gender": "female"}
+    if chosen.random() < 0.7:
+        resource["text"] = {
+            "status": "generated",
+            "div": f"<div xmlns='http://www.w3.org/1999/xhtml'><b title='bone'>{some(3)}</b>&amp;{some(2)}<br/>x&eacute;</div>",
+        }
+    return resource
+
+
+@pytest.fixture
+def run(dsn: str) -> Callable[[Callable[[Library], Awaitable[T]]], T]:
+    """Run a story on a library of its own."""
+    tenant = next(World._tenants) + 50_000
+
+    def act(story: Callable[[Library], Awaitable[T]]) -> T:
+        async def go() -> T:
+            library = Library(dsn, tenant)
+            await library.database.open()
+            try:
+                return await story(library)
+            finally:
+                await library.database.close()
+
+        return asyncio.run(go())
+
+    return act
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_search_equals_a_plain_reading_whatever_is_indexed(run: Any, seed: int) -> None:
+    chosen = random.Random(seed)
+
+    async def story(library: Library) -> int:
+        indexing, seen = (
+            FullTextIndexing(library.database, batch=chosen.choice([1, 3, 50]), margin=chosen.choice([0.0, 60.0])),
+            0,
+        )
+        for _ in range(60):
+            id_ = f"p{chosen.randrange(25)}"
+            await library.put(id_, None if chosen.random() < 0.2 else _resource(chosen))
+            if chosen.random() < 0.15:
+                await indexing.run_once()
+            if chosen.random() < 0.3:
+                seen += await library.check(chosen)
+        return seen
+
+    assert run(story) > 0
+
+
+def test_a_search_equals_a_plain_reading_while_others_write_and_index(run: Any) -> None:
+    async def story(library: Library) -> tuple[int, int]:
+        done = asyncio.Event()
+
+        async def writing(number: int) -> None:
+            chosen = random.Random(number)
+            while not done.is_set():
+                id_ = f"w{number}-{chosen.randrange(15)}"
+                await library.put(id_, None if chosen.random() < 0.2 else _resource(chosen))
+
+        async def indexing() -> None:
+            while not done.is_set():
+                await FullTextIndexing(library.database, batch=7, margin=1.0).run_once()
+
+        others = [asyncio.ensure_future(act) for act in (writing(1), writing(2), indexing(), indexing())]
+        chosen = random.Random(99)
+        try:
+            seen = sum([await library.check(chosen) for _ in range(25)])
+        finally:
+            done.set()
+            await asyncio.gather(*others)
+        await FullTextIndexing(library.database, margin=0.0).run_once()
+        async with library.database.session() as session:
+            stale = await session.fetch(
+                "SELECT count(*) FROM resource_patient AS r FULL JOIN full_text AS f"
+                " ON f.tenant = r.tenant AND f.key = r.key AND f.version = r.version"
+                " WHERE COALESCE(r.tenant, f.tenant) = %s AND (r.content IS NULL) <> (f.key IS NULL)",
+                (library.tenant,),
+            )
+        await library.check(random.Random(1))
+        return seen, stale[0][0]
+
+    seen, stale = run(story)
+    assert seen > 0
+    assert stale == 0, "all are indexed at their version, and nothing is left of deleted ones"
+
+
+def test_what_was_committed_late_is_found(run: Any) -> None:
+    """A transaction that began before others were indexed, and comes with an older instant than theirs."""
+
+    async def story(library: Library) -> set[str]:
+        indexing = FullTextIndexing(library.database, margin=5.0)
+        early = {"resourceType": "Patient", "id": "late", "name": [{"family": "latecomer"}]}
+        change = Change(
+            "Patient",
+            "late",
+            next_key(),
+            1,
+            datetime.now(UTC),
+            "C",
+            json.dumps(early).encode(),
+            index("Patient", early, library.tenant),
+        )
+        async with library.database.transaction() as session:
+            await write(session, library.tenant, [change])
+            await library.put("next", {"name": [{"family": "other"}]})
+            await indexing.run_once()
+        async with library.database.searching() as session:
+            found = await library.find(session, ("_content", "latecomer"))
+            await indexing.run_once()
+            return found & await library.find(session, ("_content", "latecomer"))
+
+    assert run(story) == {"late"}
+
+
+def test_a_batch_that_fails_leaves_nothing_behind(run: Any) -> None:
+    async def story(library: Library) -> tuple[set[str], int]:
+        await library.put("one", {"name": [{"family": "bone"}]})
+        async with library.database.session() as session:
+            horizon = await read_horizon(session, 0) + timedelta(seconds=1)
+
+            async def fail() -> None:
+                async with session.transaction():
+                    await index_next(session, library.tenant, "Patient", None, horizon, 10)
+                    raise ZeroDivisionError
+
+            with pytest.raises(ZeroDivisionError):
+                await fail()
+            rows = await session.fetch("SELECT count(*) FROM full_text WHERE tenant = %s", (library.tenant,))
+            return await library.find(session, ("_content", "bone")), rows[0][0]
+
+    assert run(story) == ({"one"}, 0)
+
+
+def test_one_process_at_a_time_indexes_a_type(run: Any) -> None:
+    async def story(library: Library) -> tuple[Any, Any]:
+        for number in range(3):
+            await library.put(f"p{number}", {"name": [{"family": "bone"}]})
+        horizon = datetime.now(UTC) - timedelta(minutes=1)
+
+        async def step(session: Session) -> Any:
+            return await index_next(session, library.tenant, "Patient", None, horizon, 2)
+
+        async with library.database.session() as session, session.transaction():
+            await step(session)
+        async with library.database.transaction() as first, library.database.transaction() as second:
+            return await step(first), await step(second)
+
+    first, second = run(story)
+    assert first is not None
+    assert second is None
+
+
+def test_labels_that_change_in_place_are_found(run: Any) -> None:
+    async def story(library: Library) -> list[set[str]]:
+        await library.put("one", {"meta": {"tag": [{"display": "urgent"}]}})
+        await FullTextIndexing(library.database, margin=0.0).run_once()
+        key, version, _ = library.versions["one"]
+        changed = {"resourceType": "Patient", "id": "one", "meta": {"tag": [{"display": "settled"}]}}
+        change = Change(
+            "Patient",
+            "one",
+            key,
+            version,
+            datetime.now(UTC),
+            "U",
+            json.dumps(changed).encode(),
+            index("Patient", changed, library.tenant),
+        )
+        async with library.database.transaction() as session:
+            await amend(session, library.tenant, change)
+        async with library.database.searching() as session:
+            return [await library.find(session, ("_content", word)) for word in ("urgent", "settled")]
+
+    assert run(story) == [set(), {"one"}]
+
+
+def test_chains_lead_to_words_and_tenants_are_apart(run: Any) -> None:
+    async def story(library: Library) -> list[set[str]]:
+        found = []
+        for indexed in (False, True):
+            await library.put("p", {"name": [{"family": "bone"}]})
+            await library.put(
+                "o", {"subject": {"reference": "Patient/p"}, "code": {"text": "liver"}}, type_="Observation"
+            )
+            if indexed:
+                await FullTextIndexing(library.database, margin=0.0).run_once()
+            async with library.database.searching() as session:
+                found.append(await library.find(session, ("subject:Patient._content", "bone"), type_="Observation"))
+                found.append(await library.find(session, ("_has:Observation:patient:_content", "LIVER")))
+                found.append(await library.find(session, ("_content", "liver")))
+                found.append(await library.find(session, ("_content", "-liver,nothing")))
+        other = Library("", library.tenant + 100_000)
+        async with library.database.searching() as session:
+            found.append(await other.find(session, ("_content", "bone")))
+        return found
+
+    once = [{"o"}, {"p"}, set(), {"p"}]
+    assert run(story) == [*once, *once, set()]
+
+
+@pytest.mark.parametrize(
+    ("value", "query"),
+    [
+        ("bone liver", "('bone' & 'liver')"),
+        ("(bone OR liver) and metastases", "(('bone' | 'liver') & 'metastases')"),
+        ("a or b c", "('a' | ('b' & 'c'))"),
+        ('"Follow-Up  visit"', "('follow' <-> 'up' <-> 'visit')"),
+        ("x-ra*", "('x' <-> 'ra':*)"),
+        ("not (a b)", "!('a' & 'b')"),
+        ("a -b - c", "('a' & !'b' & 'c')"),
+        ("Ärz*", "'arz':*"),
+        ('"and"', "'and'"),
+        ("it's \\ O'Brien & | !", "(('it' <-> 's') & ('o' <-> 'brien'))"),
+    ],
+)
+def test_what_a_value_means(value: str, query: str) -> None:
+    assert parse_words(value) == query
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        "!?",
+        '"',
+        'a "b',
+        "(a",
+        "a)",
+        "a or",
+        "and b",
+        "not",
+        "()",
+        "-()",
+        "x" * 256,
+        " ".join(["a"] * 65),
+        "(" * 20 + "a" + ")" * 20,
+    ],
+)
+def test_values_that_are_refused(dsn: str, value: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        parse_words(value)
+    if value:
+        with pytest.raises(InvalidSearch):
+            World(dsn).page("Patient", ("_content", value))
+
+
+def test_the_database_folds_as_strings_are_folded(dsn: str) -> None:
+    codes = [c for c in range(1, 0x110000) if not 0xD800 <= c < 0xE000 and unicodedata.category(chr(c)) != "Cn"]
+    separator = re.compile(f"[{SEPARATORS}]")
+    with psycopg.connect(dsn) as connection:
+        rows = connection.execute(
+            "SELECT c, full_text_fold(chr(c)), tsvector_to_array(full_text_words(ARRAY['q' || chr(c) || 'q']))"
+            " FROM unnest(%s::int4[]) AS c",
+            (codes,),
+        ).fetchall()
+    for code, folded, words in rows:
+        character = chr(code)
+        assert set(words) == set(words_of(f"q{character}q")), hex(code)
+        decomposed = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", character).casefold())
+        assert folded == "".join(c for c in decomposed if not unicodedata.combining(c)), hex(code)
+    assert len(rows) == len(codes)
+    assert all(separator.search(mark) for mark in "'\\\x01 \n\t\"&|!():*<>-\u2013\u2028")
+
+
+@pytest.mark.parametrize(
+    "div",
+    [
+        "<div>a<br/>b</div>",
+        "<p>&eacute;t&#233; &#xE9;&lt;b&gt; R&amp;D &amp;lt; AT&T</p>",
+        "<td title='a > b'>x</td>",
+        "a<!-- hidden > text -->b",
+        "&#0;&#xD800;&#x110000;end",
+        "tail &",
+    ],
+)
+def test_markup_is_left_out(dsn: str, div: str) -> None:
+    with psycopg.connect(dsn) as connection:
+        row = connection.execute("SELECT full_text_plain(%s)", (div,)).fetchone()
+    assert row is not None
+    assert words_of(row[0].replace("\ufffd", "")) == words_of(plain(div).replace("\ufffd", " "))
+
+
+def test_large_and_odd_texts_are_no_obstacle(dsn: str) -> None:
+    many = " ".join(f"{number:x}word" for number in range(60_000))
+    wide = " ".join(chr(0x20000 + number) for number in range(40_000))
+    with psycopg.connect(dsn) as connection:
+        for text in (many, wide, "a" * 300_000, "\u0000 \\u0000 \\\\u0000"):
+            content = json.dumps({"resourceType": "Patient", "name": [{"family": "first " + text}]}).encode()
+            row = connection.execute("SELECT full_text_content(%s) @@ 'first'", (content,)).fetchone()
+            assert row == (True,)
+        row = connection.execute('SELECT full_text_content(\'{"resourceType": "Patient"}\')::text').fetchone()
+        assert row == ("",)
+
+
+def test_phrases_do_not_span_elements(world: World) -> None:
+    world.put({"resourceType": "Patient", "id": "a", "name": [{"family": "Bone", "given": ["Liver"]}]})
+    assert world.ids("Patient", ("_content", "bone liver")) == ["a"]
+    assert world.ids("Patient", ("_content", '"bone liver"')) == []
+    assert world.ids("Patient", ("_content", '"liver bone"')) == []
+
+
+def test_modifiers_are_not_supported(world: World) -> None:
+    for name in ("_text:missing", "_content:exact", "_text:contains"):
+        with pytest.raises(InvalidSearch, match="not supported"):
+            world.page("Patient", (name, "true"), strict=True)
+
+
+def test_grants_can_not_ask_for_words(world: World) -> None:
+    assert bind_all("Patient", [("_content", "bone")], Environment(world.tenant, standard())) is None
+    assert all(
+        {"_content"} <= {d.code for d in described_parameters(standard())[name]} for name in ("Patient", "Bundle")
+    )
+    assert set(full_text.COLUMNS) == {"_text", "_content"}
