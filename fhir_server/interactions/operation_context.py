@@ -7,6 +7,8 @@ from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Any, TypeVar
 
+import msgspec
+
 from conformance.decode import decode, encode
 from fhir_server.auth.caller import Caller, Interaction
 from fhir_server.interactions import transaction
@@ -175,6 +177,8 @@ class BuiltInContext(OperationContext):
         """Replace a current version."""
         await amend_current(self._context, session, change)
 
-    def searchset(self, links: Sequence[Link], entries: Sequence[dict[str, Any]], total: int | None = None) -> bytes:
+    def searchset(
+        self, links: Sequence[Link], entries: Sequence[dict[str, Any] | msgspec.Raw], total: int | None = None
+    ) -> bytes:
         """Return a searchset Bundle."""
         return make_bundle("searchset", format_instant(self.now), [link(*pair) for pair in links], entries, total)

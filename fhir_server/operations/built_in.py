@@ -11,6 +11,8 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
+import msgspec
+
 from fhir_server.auth.caller import Caller, Interaction
 from fhir_server.operations.contract import Context, Invocation, Resource
 from fhir_server.search.registry import SearchParameters
@@ -81,8 +83,10 @@ class ServerContext(Context, Protocol):
     async def amend(self, session: Session, change: Change) -> None:
         """Replace content and index entries of a current version, whose row must be locked; raises as ``store`` does."""
 
-    def searchset(self, links: Sequence[Link], entries: Sequence[dict[str, Any]], total: int | None = None) -> bytes:
-        """Return a searchset Bundle; ``links`` are (relation, URL) and an entry's resource may be ``msgspec.Raw`` bytes."""
+    def searchset(
+        self, links: Sequence[Link], entries: Sequence[dict[str, Any] | msgspec.Raw], total: int | None = None
+    ) -> bytes:
+        """Return a searchset Bundle; ``links`` are (relation, URL); an entry, or its resource, may be JSON bytes."""
 
 
 @dataclass(frozen=True, slots=True)

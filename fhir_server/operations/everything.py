@@ -18,7 +18,7 @@ from fhir_server.errors import Gone, InvalidRequest, NotFound
 from fhir_server.operations.built_in import BuiltIn, Link, ServerContext
 from fhir_server.operations.contract import Invocation
 from fhir_server.operations.definitions import load, official
-from fhir_server.operations.links import entry, references_in, url_of
+from fhir_server.operations.links import references_in, url_of, write_entries
 from fhir_server.operations.parameters import value, values
 from fhir_server.search import members, sql
 from fhir_server.search.condition import AllOf, Condition, Not
@@ -56,6 +56,11 @@ class _Asked:
     count: int
     query: tuple[tuple[str, str], ...]
     place: tuple[Any, ...]
+
+    @property
+    def by_tokens(self) -> bool:
+        """Whether members are found by tokens alone, for which one plan is good whatever their values."""
+        return self.id is not None and self.since is None and (self.low, self.high) == (OPEN_LOW, OPEN_HIGH)
 
     def wants(self, resource_type: str) -> bool:
         """Tell whether a type is to be returned."""
@@ -178,13 +183,16 @@ class _Collector:
         if not parts:
             return
         room = self._room
-        rows = await self._session.fetch(*sql.in_order(self._context.caller.tenant, parts, after, room + 1))
+        rows = await self._session.fetch(*self._in_order(parts, after, room + 1))
         for number, *row in rows[:room]:
             self.found.append((_match(parts[number].resource_type, row), mode))
         if len(rows) > room:
             last = self.found[-1][0]
             # Where the focus alone filled the page, members with older keys are still to come.
             self.next = (*prefix, last.resource_type, last.key if room else OPEN_LOW)
+
+    def _in_order(self, parts: Sequence[Part], after: int | None, most: int) -> sql.Run:
+        return sql.in_order(self._context.caller.tenant, parts, after, most, few=self._asked.id is not None)
 
     def _rank(self, resource_type: str) -> tuple[bool, str]:
         return resource_type != self._asked.compartment, resource_type
@@ -227,20 +235,19 @@ class _Collector:
             after = chunk[-1]
 
     def _references(self, sources: Sequence[bytes]) -> set[tuple[str, str]]:
-        return {pair for content in sources for pair in references_in(content, self._context.base_url)}
+        return set(references_in(b"\n".join(sources), self._context.base_url))
 
     async def _read_references(
         self, focus: Match | None, present: Sequence[str]
     ) -> tuple[set[tuple[str, str]], set[tuple[str, str]]]:
         """Return what all members refer to and the members, reading them in chunks: here the filters are no limit."""
-        tenant = self._context.caller.tenant
         parts = members.allowed_parts(self._memberships(present), self._context.caller, self._environment)
         focused = [] if focus is None else [focus]
         referenced = self._references([m.content for m in focused])
         known = {(m.resource_type, m.id) for m in focused}
         after = None
         while parts:
-            rows = await self._session.fetch(*sql.in_order(tenant, parts, after, _CHUNK))
+            rows = await self._session.fetch(*self._in_order(parts, after, _CHUNK))
             referenced |= self._references([row[-1] for row in rows])
             known |= {(parts[row[0]].resource_type, row[2]) for row in rows}
             if len(rows) < _CHUNK:
@@ -294,12 +301,20 @@ async def everything(invocation: Invocation, context: ServerContext) -> bytes:
     async with context.session() as session:
         focus = None if asked.id is None else await _read_focus(context, session, asked.compartment, asked.id)
         present = await occupied(session, tenant, sorted(candidates))
+        if asked.by_tokens and not any(grant.criteria for grant in context.caller.grants):
+            collector = _Collector(asked, context, session)
+            await collector.fill(focus, present)
+            return _answer(asked, context, invocation, collector)
     async with context.searching() as session:
         collector = _Collector(asked, context, session)
         await collector.fill(focus, present)
+    return _answer(asked, context, invocation, collector)
+
+
+def _answer(asked: _Asked, context: ServerContext, invocation: Invocation, collector: _Collector) -> bytes:
     return context.searchset(
         list(_links(asked, context, invocation, collector.next)),
-        [entry(context.base_url, match, mode) for match, mode in collector.found],
+        list(write_entries(context.base_url, collector.found)),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
@@ -35,6 +35,16 @@ def entry(base_url: str, match: Match, mode: str, **search: Any) -> dict[str, An
     }
 
 
+def write_entries(base_url: str, found: Iterable[tuple[Match, str]]) -> Iterator[msgspec.Raw]:
+    """Yield the entries of stored resources and their search modes as JSON: a page has many, and all of them look the same."""
+    start = b'{"fullUrl":' + msgspec.json.encode(f"{base_url}/")[:-1]
+    for match, mode in found:
+        address = f"{match.resource_type}/{match.id}".encode()
+        yield msgspec.Raw(
+            b'%b%b","resource":%b,"search":{"mode":"%b"}}' % (start, address, match.content, mode.encode())
+        )
+
+
 def url_of(base_url: str, invocation: Invocation, code: str, query: Sequence[tuple[str, str]]) -> str:
     """Return the URL that calls the operation again by GET with these parameters."""
     path = "/".join(part for part in (base_url, invocation.resource_type, invocation.id, f"${code}") if part)
@@ -42,9 +52,9 @@ def url_of(base_url: str, invocation: Invocation, code: str, query: Sequence[tup
 
 
 def references_in(content: bytes, base_url: str) -> Iterator[tuple[str, str]]:
-    """Yield (type, id) of every reference in a resource's JSON to this server, without parsing it."""
+    """Yield (type, id) of every distinct reference in resources' JSON to this server, without parsing it."""
     own = f"{base_url}/"
-    for target in _REFERENCE.findall(content):
+    for target in dict.fromkeys(_REFERENCE.findall(content)):
         relative = local(target.decode().removeprefix(own))
         if relative is not None:
             resource_type, _, id_ = relative.partition("/")

@@ -88,13 +88,17 @@ class HasWords:
             known.type == number_of_type,
             known.version == columns.version,
         )
-        unindexed = select(columns.key, columns.version).where(
+        # OFFSET keeps the planner from computing the words of rows that are indexed.
+        rows = select(columns.key, columns.version, columns.content).where(
             columns.tenant == scope.tenant,
             columns.type == number_of_type,
             columns.last_updated > func.coalesce(until.scalar_subquery(), never),
             columns.content.is_not(None),
             ~is_indexed,
-            self._words(columns.content).op("@@", is_comparison=True)(cast(plain, TSQUERY)),
+        )
+        some = rows.offset(literal_column("0")).subquery(f"rows{number}")
+        unindexed = select(some.c.key, some.c.version).where(
+            self._words(some.c.content).op("@@", is_comparison=True)(cast(plain, TSQUERY))
         )
         both = union_all(found, unindexed).subquery(f"worded{number}")
         own = scope.table.c

@@ -6,27 +6,29 @@ The compartment of all resources of a type (``id`` None) holds whatever names on
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cache, lru_cache
 
 from conformance.definitions import compartments, resource_types, types
 from fhir_server.auth.caller import Caller
 from fhir_server.search.condition import AllOf, AnyOf, Condition, Not, has_any
 from fhir_server.search.date import Compares
 from fhir_server.search.environment import Environment
-from fhir_server.search.registry import Parameter
+from fhir_server.search.registry import SearchParameters
 from fhir_server.search.rewrites import permitted
 from fhir_server.search.row import HasId
-from fhir_server.search.slot import slot
+from fhir_server.search.slot import Slot, slot
 from fhir_server.search.sql import Part
 
 OWN = "{def}"
 """Stands in the definitions for the compartment's own resource."""
 
 
-def _parameters(compartment: str, resource_type: str, environment: Environment) -> list[Parameter]:
-    """Return the parameters that put a resource into a compartment; codes that no SearchParameter has are left out."""
-    known = environment.parameters.of(resource_type)
+@lru_cache(maxsize=1024)
+def _places(compartment: str, resource_type: str, tenant: int, parameters: SearchParameters) -> tuple[Slot, ...]:
+    """Return the places of what puts a resource into a compartment; codes that no SearchParameter has are left out."""
+    known = parameters.of(resource_type)
     codes = compartments()[compartment].get(resource_type, ())
-    return [known[code] for code in codes if code in known and known[code].indexed]
+    return tuple(slot(tenant, known[code]) for code in codes if code in known and known[code].indexed)
 
 
 def membership(compartment: str, id_: str | None, resource_type: str, environment: Environment) -> Condition | None:
@@ -34,7 +36,7 @@ def membership(compartment: str, id_: str | None, resource_type: str, environmen
 
     The compartment's own resource isn't found by this.
     """
-    places = [slot(environment.tenant, p) for p in _parameters(compartment, resource_type, environment)]
+    places = _places(compartment, resource_type, environment.tenant, environment.parameters)
     if not places:
         return None
     if id_ is None:
@@ -71,6 +73,7 @@ def allowed_parts(conditions: Iterable[tuple[str, Condition]], caller: Caller, e
     return parts
 
 
+@cache
 def member_types(compartment: str) -> Sequence[str]:
     """Return the types that a compartment may hold beside its own resource, sorted."""
     return sorted(name for name, codes in compartments()[compartment].items() if any(c != OWN for c in codes))

@@ -138,18 +138,20 @@ def _superseded(scope: Scope) -> Select[Any]:
     )
 
 
-def in_order(tenant: int, parts: Sequence[Part], after: int | None, most: int) -> Run:
+def in_order(tenant: int, parts: Sequence[Part], after: int | None, most: int, *, few: bool = False) -> Run:
     """Return the statement for all parts one after the other, each by key, ``most`` rows at most.
 
     The first part starts after the key ``after``, if that is given. Its rows: the part's number, then the columns of ``page``.
+    ``few`` says that of each type few are wanted: they are found by what they must fulfil and then sorted, never by going
+    through the type in the order of keys. So one plan is good for all values, and planning is saved.
     """
     values = [Int4(tenant), *(value for part in parts for value in (*part.values(), Int8(most)))]
     values += [] if after is None else [Int8(after)]
-    shape = ("in_order", after is None, *(part.shape for part in parts))
-    return run(Blueprint(shape, lambda: _in_order(parts, after)), [*values, Int8(most)])
+    shape = ("in_order", few, after is None, *(part.shape for part in parts))
+    return run(Blueprint(shape, lambda: _in_order(parts, after, few)), [*values, Int8(most)])
 
 
-def _in_order(parts: Sequence[Part], after: int | None) -> CompilerElement:
+def _in_order(parts: Sequence[Part], after: int | None, few: bool) -> CompilerElement:
     scope = scope_of(parts[0].resource_type)
     selects = []
     for number, part in enumerate(parts):
@@ -160,6 +162,9 @@ def _in_order(parts: Sequence[Part], after: int | None) -> CompilerElement:
     if after is not None:
         own, first, limit = selects[0]
         selects[0] = own, first.where(own.table.c.key > own.binds.take(INT8)), limit
-    limited = [chosen.order_by(own.table.c.key).limit(limit).subquery() for own, chosen, limit in selects]
+    # No index has the sum, and a sort by it is the same.
+    addend = literal_column("0", Integer) if few else None
+    keys = [own.table.c.key if addend is None else own.table.c.key + addend for own, _, _ in selects]
+    limited = [s.order_by(key).limit(limit).subquery() for key, (_, s, limit) in zip(keys, selects, strict=True)]
     together = union_all(*[select(chosen) for chosen in limited])
     return together.order_by(literal_column("1"), literal_column("2")).limit(scope.binds.take(INT8))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Hashable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import lru_cache
 from types import TracebackType
 from typing import Any
 
@@ -21,6 +22,8 @@ from fhir_server.errors import Conflict, FhirError, InvalidRequest, TimedOut, Un
 Row = tuple[Any, ...]
 Parameters = Sequence[Any] | Mapping[str, Any]
 Pool = AsyncConnectionPool[psycopg.AsyncConnection[Row]]
+LONG_STATEMENT = 4096
+"""From this length on psycopg would translate the placeholders anew each time: 0.3 ms for a union over all types."""
 PLAN_BY_VALUE = "-c plan_cache_mode=force_custom_plan"
 
 
@@ -49,6 +52,13 @@ def translate(error: Exception) -> FhirError | None:
 async def _configure(connection: psycopg.AsyncConnection[Row]) -> None:
     """Let a connection keep the statements of every resource type prepared."""
     connection.prepared_max = 2000
+
+
+@lru_cache(maxsize=256)
+def _numbered(sql: str) -> bytes:
+    """Return a statement as the database takes it: ``$1`` in place of the first ``%s``."""
+    first, *rest = sql.split("%s")
+    return "".join([first, *(f"${number}{text}" for number, text in enumerate(rest, start=1))]).encode()
 
 
 class Known:
@@ -103,9 +113,14 @@ class Session:
         return self._connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE
 
     async def _run(self, sql: str, parameters: Parameters) -> psycopg.AsyncCursor[Row]:
-        cursor = self._connection.cursor(binary=True)
+        cursor: psycopg.AsyncCursor[Row]
+        if len(sql) > LONG_STATEMENT and not isinstance(parameters, Mapping):
+            cursor, query = psycopg.AsyncRawCursor(self._connection), _numbered(sql)
+            cursor.format = psycopg.pq.Format.BINARY
+        else:
+            cursor, query = self._connection.cursor(binary=True), sql.encode()
         try:
-            await cursor.execute(sql.encode(), parameters, prepare=True)
+            await cursor.execute(query, parameters, prepare=True)
         except psycopg.Error as error:
             raise (translate(error) or error) from error
         return cursor

@@ -58,7 +58,7 @@ class Pharmacy:
     def __init__(self, dsn: str) -> None:
         self.tenant = next(_tenants)
         self.database = Database(dsn, max_connections=4)
-        self.server = Server(self.database, KEY, {}, instant())  # type: ignore[arg-type]
+        self.server = Server(self.database, KEY, {}, instant())
 
     def context(self) -> Context:
         """Return what a request of somebody who may do everything is given."""

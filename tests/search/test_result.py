@@ -66,15 +66,13 @@ def test_bad_result_parameters_are_refused(ward: World, name: str, value: str) -
     [
         ("nonsense", "x", "nonsense"), ("subject.nonsense", "x", "subject.nonsense"),
         ("status:exact", "x", ":exact"), ("date:not", "2020", ":not"),
-        ("_text", "x", "_text"), ("_content", "x", "_content"),
         ("_sort", "nonsense", "nonsense"), ("_sort", "_score", "_score"), ("_sort", "_text", "_text"),
         ("_sort", "code-value-quantity", "code-value-quantity"), ("_sort", ",".join(["status"] * 11), "10"),
         ("_include:recursive", "Observation:subject", "recursive"), ("_count:exact", "1", "exact"),
         ("_include", "Patient:organization", "no effect"), ("_include", "Observation:code", "code"),
         ("_revinclude", "Encounter:subject:Patient", "no effect"), ("_elements", "status,nonsense", "nonsense"),
         ("_type", "Observation", "_type"),
-        ("_contained", "true", "contained"), ("_contained", "both", "contained"),
-        ("_containedType", "contained", "contained"), ("_query", "named", "_query"), ("_score", "1", "_score"),
+        ("_query", "named", "_query"), ("_score", "1", "_score"),
         ("_nonsense", "1", "_nonsense"),
     ],
 )  # fmt: skip

@@ -165,6 +165,10 @@ def _others() -> list[Resource]:
             "MedicationRequest", "rx", status="active", intent="order", subject={"reference": "Patient/ada"},
             contained=[_resource("Medication", "inside", **drug)], medicationReference={"reference": "#inside"},
         ),
+        _resource(
+            "MedicationRequest", "rx-syrup", status="active", intent="order", subject={"reference": "Patient/cy"},
+            medicationReference={"reference": "Medication/syrup"},
+        ),
         _resource("Questionnaire", "intake", url="http://example.org/form", version="1", status="active", title="Intake"),
         *(
             _resource("QuestionnaireResponse", id_, status="completed", questionnaire=f"http://example.org/{form}")

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 
 from conformance.definitions import resource_types
-from fhir_server.search.registry import COLUMNS, standard
+from fhir_server.search.bind import bind
+from fhir_server.search.environment import Environment
+from fhir_server.search.errors import InvalidSearch, Unsupported
+from fhir_server.search.parse import parse
+from fhir_server.search.registry import Parameter, standard
+from fhir_server.search.sorting import sort_key
 from tests.search.reference.data import LOINC, SICK, UCUM
 from tests.search.reference.example import Example
 
 # Searches of their own in the code, which need no index of the parameter.
 IN_CODE = frozenset(("_filter", "_text", "_content"))
+_SORTED = frozenset(("string", "date", "number", "quantity", "token", "reference", "uri"))
+_ENVIRONMENT = Environment(1, standard())
 # What the R4 page lists.
 R4_FOR_ALL_TYPES = (
     "_content", "_filter", "_has", "_id", "_lastUpdated", "_list", "_profile", "_query", "_security", "_source", "_tag",
@@ -49,6 +57,8 @@ def for_all_types() -> Iterator[Example]:
         ("_text", "Patient?_text=gliding", "ada"),
         ("_content", "Patient?_content=marina", "bob"),
         ("_list", "Patient?_list=watched", "ada"),
+        ("_list, functional", "Patient?_list=$current-problems", "ada"),
+        ("_text:missing", "Patient?_text:missing=true&gender=male", "bob"),
         ("_has", f"Patient?_has:Observation:patient:code={LOINC}|w1", "ada bob"),
         ("_type", "?_type=Patient,Organization&_id=ada,clinic,rx", "ada clinic"),
         ("_filter", "Patient?_filter=gender eq male or birthdate lt 1985-01-01", "ada bob"),
@@ -85,6 +95,7 @@ def results() -> Iterator[Example]:
         ("_include:iterate", f"{of_ada}&_include=Patient:organization&_include:iterate=Organization:partof",
          "ada +ward +clinic", "true"),
         ("_revinclude", f"{of_ada}&_revinclude=Observation:subject", "ada +q-five", "true"),
+        ("_revinclude of all", f"{of_ada}&_revinclude=*", "ada +a-pat +q-five +rx +watched", "true"),
         ("_revinclude:iterate", "Organization?_id=clinic&_revinclude=Organization:partof&_revinclude:iterate=Patient:organization",
          "clinic +ward +ada", "true"),
         ("_summary=true", f"{of_ada}&_summary=true", "ada", "Bundle.entry.resource.text.empty()"),
@@ -102,6 +113,8 @@ def results() -> Iterator[Example]:
         ("_contained=false", "Medication?code=aspirin&_contained=false", "pill", "true"),
         ("_contained=true", "Medication?code=aspirin&_contained=true", "rx", "true"),
         ("_contained=both", "Medication?code=aspirin&_contained=both", "pill rx", "true"),
+        ("_contained on several types", "?_type=Medication,Patient&_id=pill,ada&_contained=both", "pill ada", "true"),
+        ("_contained with includes", "Medication?code=aspirin&_contained=both&_include=*", "pill rx", "true"),
         ("_containedType=container", "Medication?code=aspirin&_contained=true&_containedType=container", "rx", "true"),
         ("_containedType=contained", "Medication?code=aspirin&_contained=true&_containedType=contained", "inside", "true"),
     ):  # fmt: skip
@@ -129,6 +142,10 @@ def searches() -> Iterator[Example]:
         ("in a compartment, on all types", "Patient/ada/*?_type=Observation,Account", "q-five a-pat"),
     ):
         yield Example("search", name, query, found)
+    gap = "Chains lead to resources of their own only, not to what is contained."
+    yield Example(
+        "search", "chain into contained resources", "MedicationRequest?medication.code=aspirin", "rx", gap=gap
+    )
     yield Example("search", "by POST", "Patient?gender=male", "bob", post=True)
     yield Example(
         "search", "by POST, on several types", "?_type=Patient,List&_id=ada,watched", "ada watched", post=True
@@ -165,12 +182,37 @@ def filters() -> Iterator[Example]:
         yield Example("filter", operator, query, found)
 
 
+def is_usable(parameter: Parameter) -> bool:
+    """Tell whether the server can search by a parameter of the specification on a resource type."""
+    if parameter.code in IN_CODE:
+        return True
+    try:
+        bind(parameter.resource_type, parse([(f"{parameter.code}:missing", "true")]), _ENVIRONMENT, strict=True)
+    except InvalidSearch:
+        return False
+    return True
+
+
+@cache
+def every_parameter() -> tuple[tuple[Parameter, bool], ...]:
+    """Return each parameter of the specification, once for each type that has it, and whether it can be used."""
+    found = (parameter for name in resource_types() for parameter in standard().of(name).values())
+    return tuple((parameter, is_usable(parameter)) for parameter in found)
+
+
 def unusable() -> Iterator[Example]:
-    """Yield a search by each of the specification's parameters that has no entries in any index and no code of its own."""
-    seen: set[str] = set()
-    for name in resource_types():
-        for parameter in standard().of(name).values():
-            known = parameter.indexed or parameter.code in COLUMNS | IN_CODE
-            if not known and parameter.code not in seen:
-                seen.add(parameter.code)
-                yield Example("unusable", parameter.code, f"{name}?{parameter.code}=1", "anything")
+    """Yield a search by each parameter of the specification that can't be used, on the first type that has it."""
+    first = {p.code: p.resource_type for p, usable in reversed(every_parameter()) if not usable}
+    for code in sorted(first):
+        yield Example("unusable", code, f"{first[code]}?{code}=1", "anything")
+
+
+def unsortable() -> Iterator[Example]:
+    """Yield a search sorted by each parameter that has no order, although its type has one."""
+    for parameter, usable in every_parameter():
+        if usable and parameter.type in _SORTED and parameter.code not in IN_CODE:
+            try:
+                sort_key(parameter.code, parameter.resource_type, standard())
+            except Unsupported:
+                name = parameter.resource_type
+                yield Example("unsortable", parameter.code, f"{name}?_sort={parameter.code}", "anything")

@@ -121,14 +121,17 @@ BEGIN
   RETURN given::json;
 END $$;
 
-CREATE FUNCTION full_text_narrative(content bytea) RETURNS tsvector LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
+-- Connections for searches plan anew each time; that would cost more here than the work itself.
+CREATE FUNCTION full_text_narrative(content bytea) RETURNS tsvector LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE COST 5000
+  SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
   narrative text := full_text_json(content) #>> '{text,div}';
 BEGIN
   RETURN CASE WHEN narrative IS NULL THEN ''::tsvector ELSE full_text_words(ARRAY[full_text_plain(narrative)]) END;
 END $$;
 
-CREATE FUNCTION full_text_content(content bytea) RETURNS tsvector LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
+CREATE FUNCTION full_text_content(content bytea) RETURNS tsvector LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE COST 5000
+  SET plan_cache_mode = force_generic_plan AS $$
 BEGIN
   RETURN full_text_words((
     WITH RECURSIVE element(name, value) AS (
