@@ -51,12 +51,13 @@ class FullTextIndexing:
 
     async def _index(self, tenant: int, resource_type: str, stop: asyncio.Event | None) -> None:
         place: Place | None = None
+        async with self._database.session() as session:
+            # Of the whole pass: what is committed during it may lie before the place that it has reached.
+            horizon = await read_horizon(session, self._margin)
         while stop is None or not stop.is_set():
             started = time.monotonic()
-            async with self._database.session() as session:
-                horizon = await read_horizon(session, self._margin)
-                async with session.transaction():
-                    place = await index_next(session, tenant, resource_type, place, horizon, self._batch)
+            async with self._database.transaction() as session:
+                place = await index_next(session, tenant, resource_type, place, horizon, self._batch)
             if place is None:
                 return
             if stop is not None:

@@ -27,6 +27,7 @@ from fhir_server.search.environment import Environment
 from fhir_server.search.row import HasId, Updated
 from fhir_server.search.searchset import Match
 from fhir_server.search.sql import Part
+from fhir_server.search.statement import Run
 from fhir_server.store.database import Session
 from fhir_server.store.entries import OPEN_HIGH, OPEN_LOW
 from fhir_server.store.occupied import occupied
@@ -191,7 +192,7 @@ class _Collector:
             # Where the focus alone filled the page, members with older keys are still to come.
             self.next = (*prefix, last.resource_type, last.key if room else OPEN_LOW)
 
-    def _in_order(self, parts: Sequence[Part], after: int | None, most: int) -> sql.Run:
+    def _in_order(self, parts: Sequence[Part], after: int | None, most: int) -> Run:
         return sql.in_order(self._context.caller.tenant, parts, after, most, few=self._asked.id is not None)
 
     def _rank(self, resource_type: str) -> tuple[bool, str]:

@@ -135,8 +135,8 @@ async def index_next(
 ) -> Place | None:
     """Index up to ``limit`` of a type's rows after a place, at the start those after what is indexed for good.
 
-    Returns the place reached, None at the end or while another process is at it. Must run in a transaction that began
-    after ``horizon`` was read, each call in one of its own.
+    Returns the place reached, None at the end or while another process is at it. Each call must run in a transaction of
+    its own; ``horizon`` is to be read once, before the first of a pass.
     """
     number = type_ids()[resource_type]
     await session.execute(

@@ -19,7 +19,7 @@ from schemathesis.core.result import Ok
 from tests.server import RunningServer
 
 TYPES = ("Patient", "Observation", "Bundle", "SearchParameter")
-PER_OPERATION = 18
+PER_OPERATION = 12
 QUERIES = 1000
 MODIFIERS = (
     *("missing", "exact", "contains", "text", "not", "above", "below", "in", "not-in", "of-type"),

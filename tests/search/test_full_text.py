@@ -277,6 +277,54 @@ def test_what_was_committed_late_is_found(run: Any) -> None:
     assert run(story) == {"late"}
 
 
+def test_what_is_committed_during_a_pass_is_found(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It lies before the place that the pass has reached."""
+
+    async def story(library: Library) -> set[str]:
+        early = {"resourceType": "Patient", "id": "late", "name": [{"family": "latecomer"}]}
+        entries = index("Patient", early, library.tenant)
+        for number in range(2):
+            await library.put(f"p{number}", {"name": [{"family": "other"}]})
+        steps, instant = 0, datetime.now(UTC)
+
+        async def step(session: Session, tenant: int, *rest: Any) -> Any:
+            nonlocal steps, instant
+            reached = await index_next(session, tenant, *rest)
+            steps += tenant == library.tenant
+            if tenant == library.tenant and steps == 1:
+                instant = datetime.now(UTC)
+                for number in range(2, 5):
+                    await library.put(f"p{number}", {"name": [{"family": "other"}]})
+            if tenant == library.tenant and steps == 4:
+                content = json.dumps(early).encode()
+                change = Change("Patient", "late", next_key(), 1, instant, "C", content, entries)
+                async with library.database.transaction() as other:
+                    await write(other, library.tenant, [change])
+            return reached
+
+        monkeypatch.setattr("fhir_server.jobs.full_text.index_next", step)
+        await FullTextIndexing(library.database, batch=1, margin=0.0).run_once()
+        assert steps == 6
+        async with library.database.searching() as session:
+            return await library.find(session, ("_content", "latecomer"))
+
+    assert run(story) == {"late"}
+
+
+def test_it_runs_until_it_is_told_to_stop(run: Any) -> None:
+    async def story(library: Library) -> None:
+        await library.put("one", {"name": [{"family": "bone"}]})
+        stop = asyncio.Event()
+        running = asyncio.ensure_future(FullTextIndexing(library.database).run(stop))
+        async with library.database.session() as session:
+            while not await session.fetch("SELECT FROM full_text WHERE tenant = %s", (library.tenant,)):  # noqa: ASYNC110 - rows
+                await asyncio.sleep(0.01)
+        stop.set()
+        await running
+
+    run(story)
+
+
 def test_a_batch_that_fails_leaves_nothing_behind(run: Any) -> None:
     async def story(library: Library) -> tuple[set[str], int]:
         await library.put("one", {"name": [{"family": "bone"}]})
