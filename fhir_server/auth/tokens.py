@@ -39,5 +39,5 @@ async def find_caller(session: Session, token: str) -> Caller | None:
     stored = await find_token(session, tenant, _digest(token), datetime.now(UTC))
     if stored is None:
         return None
-    interactions = ALL_INTERACTIONS | {"expunge"} if stored.expunge else ALL_INTERACTIONS
-    return Caller(stored.subject, tenant, (Grant(interactions=interactions),))
+    grant = Grant(interactions=ALL_INTERACTIONS | {"expunge"}) if stored.expunge else Grant()
+    return Caller(stored.subject, tenant, (grant,))

@@ -50,7 +50,14 @@ def test_it_describes_this_server(client: httpx.Client) -> None:
     (rest,) = told["rest"]
     assert [r["type"] for r in rest["resource"]] == list(resource_types())
     assert {i["code"] for i in rest["interaction"]} == {"transaction", "batch", "history-system", "search-system"}
-    assert told["format"] == ["application/fhir+json", "json", "application/fhir+xml", "xml", "application/fhir+ndjson", "ndjson"]
+    assert told["format"] == [
+        "application/fhir+json",
+        "json",
+        "application/fhir+xml",
+        "xml",
+        "application/fhir+ndjson",
+        "ndjson",
+    ]
     assert "application/json-patch+json" in told["patchFormat"]
 
 

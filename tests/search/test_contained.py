@@ -24,7 +24,7 @@ from fhir_server.search.execute import Compartment, SearchPage, search
 from fhir_server.search.index import index
 from fhir_server.search.registry import standard
 from fhir_server.store import reindex
-from fhir_server.store.database import Database
+from fhir_server.store.database import Database, Session
 from fhir_server.store.expunge import expunge_resources
 from fhir_server.store.read import read
 from fhir_server.store.write import write
@@ -379,3 +379,28 @@ def test_over_http(client: httpx.Client) -> None:
     assert refused.status_code == 400
     assert client.delete(f"/{address}").status_code == 204
     assert "entry" not in client.get("/Medication", params={"code": code, "_contained": "both"}).json()
+
+
+@pytest.mark.parametrize(("inside", "statements"), [([], 1), ([pill("a", "never seen")], 3)])
+def test_only_containers_cost_more_statements(
+    run: Any, monkeypatch: pytest.MonkeyPatch, inside: list[dict[str, Any]], statements: int
+) -> None:
+    async def story(pharmacy: Pharmacy) -> int:
+        resource = request(*inside, identifier=[{"system": "urn:x", "value": "1"}])
+        await pharmacy.put("first", resource)  # the dictionaries know its texts from now on
+        ran: list[str] = []
+        original = Session._run
+
+        async def counted(session: Session, sql: str, parameters: Any) -> Any:
+            ran.append(sql)
+            return await original(session, sql, parameters)
+
+        monkeypatch.setattr(Session, "_run", counted)
+        context = pharmacy.context()
+        change = prepare_write(context, resource, "second", context.now, replaces=None, method="C")
+        async with pharmacy.database.session() as session:
+            session.known.add([(pharmacy.tenant, text) for i in change.contained for text in i.entries.texts])
+            await write(session, pharmacy.tenant, [change])
+        return len(ran)
+
+    assert run(story) == statements
