@@ -21,26 +21,35 @@ log = logging.getLogger("praxis.jobs")
 
 BATCH = 100
 IDLE_SECONDS = 5.0
-SHARE = 0.3
+SHARE = 0.1
 """How much of the time it is at work while there is something to do."""
 
 
 class FullTextIndexing:
-    """Indexes the words of resources. ``margin`` is in seconds, see store.full_text."""
+    """Indexes the words of resources. ``margin`` (see store.full_text) and ``idle``, between passes, are in seconds."""
 
-    def __init__(self, database: Database, *, batch: int = BATCH, margin: float = MARGIN_SECONDS) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        batch: int = BATCH,
+        margin: float = MARGIN_SECONDS,
+        idle: float = IDLE_SECONDS,
+    ) -> None:
         self._database = database
         self._batch = batch
         self._margin = margin
+        self._idle = idle
 
     async def run(self, stop: asyncio.Event) -> None:
         """Index until ``stop`` is set."""
+        await _pause(stop, self._idle)  # while a server starts, others need the processor
         while not stop.is_set():
             try:
                 await self.run_once(stop)
             except FhirError as error:  # the database is away or busy: the next pass tries again
                 log.warning("words can't be indexed now: %s", error)
-            await _pause(stop, IDLE_SECONDS)
+            await _pause(stop, self._idle)
 
     async def run_once(self, stop: asyncio.Event | None = None) -> None:
         """Go once through all that may not be indexed yet; stops early, between batches, when ``stop`` is set."""

@@ -315,7 +315,7 @@ def test_it_runs_until_it_is_told_to_stop(run: Any) -> None:
     async def story(library: Library) -> None:
         await library.put("one", {"name": [{"family": "bone"}]})
         stop = asyncio.Event()
-        running = asyncio.ensure_future(FullTextIndexing(library.database).run(stop))
+        running = asyncio.ensure_future(FullTextIndexing(library.database, idle=0.05).run(stop))
         async with library.database.session() as session:
             while not await session.fetch("SELECT FROM full_text WHERE tenant = %s", (library.tenant,)):  # noqa: ASYNC110 - rows
                 await asyncio.sleep(0.01)
