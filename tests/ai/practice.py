@@ -81,7 +81,7 @@ def refusal(error: OperationError) -> tuple[int, str]:
 
 def make_practice(seed: int = 1, patients: int = 150, visits: int = 2400) -> list[Resource]:
     """Return Patients and a year of Appointments; long waits, some patients and one provider miss more."""
-    random = Random(seed)  # noqa: S311 - made-up data
+    random = Random(seed)
     people = [
         {
             "resourceType": "Patient",

@@ -52,7 +52,7 @@ def probability(assessment: Resource) -> Decimal:
 def test_nothing_at_or_after_the_booking_instant_matters(which: int, seed: int, delete: bool) -> None:
     target = APPOINTMENTS[which]
     instant = datetime.fromisoformat(target["created"])
-    random = Random(seed)  # noqa: S311 - made-up data
+    random = Random(seed)
     later = [
         {**a, "status": random.choice(STATUSES)} if datetime.fromisoformat(a["end"]) >= instant else a
         for a in APPOINTMENTS

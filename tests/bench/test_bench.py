@@ -185,7 +185,7 @@ def test_seeding_sends_what_others_refer_to_first_and_reports_refusals() -> None
 def test_a_visit_is_valid_r4() -> None:
     from random import Random  # noqa: PLC0415
 
-    check(make_visit(Random(1), "n", 18))  # noqa: S311
+    check(make_visit(Random(1), "n", 18))
 
 
 def test_nearest_rank_percentiles() -> None:
