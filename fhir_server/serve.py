@@ -128,7 +128,6 @@ def serve(settings: Settings, on_ready: Callable[[int, str], None]) -> None:
     settings = settings.model_copy(update={"port": port})
     PROCESSES.set_forkserver_preload(["fhir_server.preload"])
     workers = [Worker("http", settings, listener) for _ in range(settings.workers)]
-    workers.append(Worker("jobs", settings, None))
     if settings.mllp_port:
         workers += [Worker(kind, settings, None) for kind in ("mllp", "inbox")]
 
@@ -145,6 +144,10 @@ def serve(settings: Settings, on_ready: Callable[[int, str], None]) -> None:
                 for worker in workers:
                     worker.tell(dsn)
                 _wait_until_ready(workers, settings.host, port)
+                # Not before: while the server starts, the processor is for what answers requests.
+                workers.append(Worker("jobs", settings, None))
+                workers[-1].tell(dsn)
+                workers[-1].start()
                 on_ready(port, dsn)
                 while True:
                     time.sleep(POLL_SECONDS * 4)
@@ -175,7 +178,8 @@ def _wait_until_ready(workers: list[Worker], host: str, port: int) -> None:
     address = "127.0.0.1" if host in ("0.0.0.0", "::", "") else host  # noqa: S104 - comparing, not binding
     while True:
         try:
-            with socket.create_connection((address, port), timeout=30) as probe:
+            # Not long: a connection that a worker took along when it died is never answered.
+            with socket.create_connection((address, port), timeout=2) as probe:
                 probe.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
                 if probe.recv(12).endswith(b"200"):
                     return

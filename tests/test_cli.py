@@ -164,7 +164,7 @@ def test_a_dead_worker_is_replaced_and_no_process_outlives_its_parent(dsn: str) 
     try:
         # The fork server is the parent of the workers.
         workers = [p for p in workers_of(running.process.pid) if p.ppid() != running.process.pid]
-        assert len(workers) == 3  # two for HTTP, one for background jobs
+        assert len(workers) >= 2  # for HTTP; that for background jobs comes a little later
         for worker in workers:
             worker.send_signal(signal.SIGKILL)
         until = time.monotonic() + 30
