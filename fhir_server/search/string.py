@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from psycopg.types.numeric import Int4
-from sqlalchemy import ColumnElement, Integer, Text, func, literal_column, select
+from sqlalchemy import Column, ColumnElement, Integer, Select, Text, func, literal_column, select
 
 from fhir_server.search.condition import Candidate, Condition, Scope, any_of, has_any
 from fhir_server.search.environment import Environment
@@ -110,17 +110,20 @@ class StartsWith:
 
     def clause(self, scope: Scope) -> ColumnElement[bool]:
         """See Condition."""
-        columns, take = string_index.c, scope.binds.take
-        found = select(columns.key).where(columns.tenant == scope.tenant, columns.parameter == take(Integer()))
-        found = found.where(columns.value >= take(Text()))
-        if after_prefix(self.prefix) is not None:
-            found = found.where(columns.value < take(Text()))
-        return scope.table.c.key.in_(found)
+        return scope.table.c.key.in_(beginning(string_index.c.key, self.prefix, scope))
 
     def holds(self, candidate: Candidate) -> bool:
         """See Condition."""
         entries = candidate.entries.strings
         return any(e.parameter == self.parameter and e.value.startswith(self.prefix) for e in entries)
+
+
+def beginning(wanted: Column[Any], prefix: str, scope: Scope) -> Select[Any]:
+    """Return a column of the rows whose value begins with a prefix; takes the parameters that StartsWith gives."""
+    columns, take = wanted.table.c, scope.binds.take
+    found = select(wanted).where(columns.tenant == scope.tenant, columns.parameter == take(Integer()))
+    found = found.where(columns.value >= take(Text()))
+    return found if after_prefix(prefix) is None else found.where(columns.value < take(Text()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,19 +6,16 @@ search for a prefix reads the dictionary, then the resources with the tokens fou
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Sequence
 from functools import lru_cache
-from typing import Any
 
-from psycopg.types.numeric import Int4
-from sqlalchemy import ColumnElement, Integer, Text, select
+from sqlalchemy import ColumnElement
 
 from fhir_server.search.carried import carries
 from fhir_server.search.condition import Candidate, Condition, Scope, any_of
 from fhir_server.search.parse import unescape
 from fhir_server.search.slot import TEXT, Slot
-from fhir_server.search.string import after_prefix, normalise
+from fhir_server.search.string import StartsWith, after_prefix, beginning, normalise
 from fhir_server.store.entries import IndexEntries, TextEntry
 from fhir_server.store.hashing import value_hash
 from fhir_server.store.tables import text_dictionary
@@ -41,34 +38,19 @@ def add_text(slot: Slot, text: str | None, entries: IndexEntries) -> None:
             entries.tokens.append(entry.token)
 
 
-@dataclass(frozen=True, slots=True)
-class TextStartsWith:
+class TextStartsWith(StartsWith):
     """A text of a parameter that begins with ``prefix`` is in the dictionary, and the resource carries its token."""
 
-    parameter: int
-    prefix: str
+    __slots__ = ()
 
     @property
     def shape(self) -> Hashable:
         """See Condition."""
         return ("text", after_prefix(self.prefix) is None)
 
-    def values(self) -> Iterator[Any]:
-        """See Condition."""
-        yield Int4(self.parameter)
-        yield self.prefix
-        following = after_prefix(self.prefix)
-        if following is not None:
-            yield following
-
     def clause(self, scope: Scope) -> ColumnElement[bool]:
         """See Condition."""
-        columns, take = text_dictionary.c, scope.binds.take
-        found = select(columns.token).where(columns.tenant == scope.tenant, columns.parameter == take(Integer()))
-        found = found.where(columns.value >= take(Text()))
-        if after_prefix(self.prefix) is not None:
-            found = found.where(columns.value < take(Text()))
-        return carries(scope, found)
+        return carries(scope, beginning(text_dictionary.c.token, self.prefix, scope))
 
     def holds(self, candidate: Candidate) -> bool:
         """See Condition."""
