@@ -19,7 +19,7 @@ from multiprocessing.connection import Connection
 import uvicorn
 import uvloop
 
-from fhir_server import background, feed
+from fhir_server import feed
 from fhir_server.main import Application
 from fhir_server.settings import Settings
 
@@ -75,6 +75,9 @@ def _process_inbox(settings: Settings, dsn: str, _: socket.socket | None) -> Non
 
 
 def _run_jobs(settings: Settings, dsn: str, _: socket.socket | None) -> None:
+    # Imported by the only worker that needs it: what all of them import makes the start longer.
+    from fhir_server import background  # noqa: PLC0415
+
     uvloop.run(background.run_jobs(settings, dsn))
 
 
