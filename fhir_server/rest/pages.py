@@ -17,7 +17,7 @@ from conformance.openapi import openapi
 from fhir_server.auth.caller import DEFAULT_TENANT
 from fhir_server.errors import FhirError
 from fhir_server.interactions.context import Server
-from fhir_server.search.registry import described_parameters
+from fhir_server.search.registry import SearchParameters, described_parameters
 from fhir_server.store.counts import count_by_type
 
 STYLE = """
@@ -98,13 +98,13 @@ def make_pages(server: Server, base_path: str) -> APIRouter:
         )
 
     @lru_cache(maxsize=4)
-    def description(base_url: str, names: tuple[str, ...]) -> bytes:
+    def description(parameters: SearchParameters, base_url: str, names: tuple[str, ...]) -> bytes:
         return encode(
             openapi(
                 software_version=version("praxis-fhir"),
                 base_url=base_url,
                 resource_types=names,
-                search_parameters=described_parameters(server.tenant_parameters.of(DEFAULT_TENANT)),
+                search_parameters=described_parameters(parameters),
                 operations=[operation.definition for operation in server.operations.values()],
             )
         )
@@ -117,7 +117,8 @@ def make_pages(server: Server, base_path: str) -> APIRouter:
         if unknown:
             return JSONResponse({"reason": f"{unknown[0][:64]} is not a FHIR R4 resource type."}, status_code=404)
         base_url = f"{request.url.scheme}://{request.url.netloc}{base_path}"
-        return Response(description(base_url, names), media_type="application/json")
+        parameters = server.tenant_parameters.of(DEFAULT_TENANT)
+        return Response(description(parameters, base_url, names), media_type="application/json")
 
     @router.get("/health")
     async def health() -> JSONResponse:
