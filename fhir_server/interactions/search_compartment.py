@@ -11,7 +11,7 @@ from fhir_server.errors import InvalidRequest
 from fhir_server.interactions.context import Context
 from fhir_server.interactions.request import Answer, Request
 from fhir_server.interactions.search_system import types_asked
-from fhir_server.interactions.searchset import answer_page
+from fhir_server.interactions.searchset import answer_page, surroundings
 from fhir_server.search.execute import Compartment, search, search_types
 from fhir_server.store.database import Session
 
@@ -28,10 +28,7 @@ async def run(context: Context, session: Session, request: Request) -> Answer:
             context.caller,
             types_asked(target.query, members),
             target.query,
-            cursor_key=context.server.cursor_key,
-            strict=request.strict,
-            registry=context.parameters,
-            base_url=context.base_url,
+            **surroundings(context, strict=request.strict),
             compartment=compartment,
         )
         return answer_page(context, page, path)
@@ -44,10 +41,7 @@ async def run(context: Context, session: Session, request: Request) -> Answer:
         context.caller,
         searched,
         target.query,
-        cursor_key=context.server.cursor_key,
-        strict=request.strict,
-        registry=context.parameters,
-        base_url=context.base_url,
+        **surroundings(context, strict=request.strict),
         compartment=compartment,
     )
     return answer_page(context, page, path)

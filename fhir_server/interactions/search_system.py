@@ -8,7 +8,7 @@ from conformance.definitions import resource_types
 from fhir_server.errors import InvalidRequest
 from fhir_server.interactions.context import Context
 from fhir_server.interactions.request import Answer, Request
-from fhir_server.interactions.searchset import answer_page
+from fhir_server.interactions.searchset import answer_page, surroundings
 from fhir_server.search.execute import search_types
 from fhir_server.store.database import Session
 
@@ -33,9 +33,6 @@ async def run(context: Context, session: Session, request: Request) -> Answer:
         context.caller,
         types_asked(query, resource_types()),
         query,
-        cursor_key=context.server.cursor_key,
-        strict=request.strict,
-        registry=context.parameters,
-        base_url=context.base_url,
+        **surroundings(context, strict=request.strict),
     )
     return answer_page(context, page, "")

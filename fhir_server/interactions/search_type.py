@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fhir_server.interactions.context import Context
 from fhir_server.interactions.request import Answer, Request
-from fhir_server.interactions.searchset import answer_page
+from fhir_server.interactions.searchset import answer_page, surroundings
 from fhir_server.search.execute import search
 from fhir_server.store.database import Session
 
@@ -17,9 +17,6 @@ async def run(context: Context, session: Session, request: Request) -> Answer:
         context.caller,
         resource_type,
         request.target.query,
-        cursor_key=context.server.cursor_key,
-        strict=request.strict,
-        registry=context.parameters,
-        base_url=context.base_url,
+        **surroundings(context, strict=request.strict),
     )
     return answer_page(context, page, resource_type)

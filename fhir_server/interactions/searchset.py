@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, TypedDict
 from urllib.parse import quote, urlencode
 
 import msgspec
@@ -13,7 +13,27 @@ from fhir_server.interactions.context import Context, format_instant
 from fhir_server.interactions.failures import outcome
 from fhir_server.interactions.request import Answer
 from fhir_server.search.execute import Match, SearchPage
+from fhir_server.search.registry import SearchParameters
 from fhir_server.search.summary import View
+
+
+class Surroundings(TypedDict):
+    """What every search takes from its request, beside what it searches for: see ``fhir_server.search.execute``."""
+
+    cursor_key: bytes
+    strict: bool
+    registry: SearchParameters
+    base_url: str
+
+
+def surroundings(context: Context, *, strict: bool) -> Surroundings:
+    """Return a request's surroundings for ``search`` and ``search_types``."""
+    return {
+        "cursor_key": context.server.cursor_key,
+        "strict": strict,
+        "registry": context.parameters,
+        "base_url": context.base_url,
+    }
 
 
 def answer_page(context: Context, page: SearchPage, path: str) -> Answer:
