@@ -1,4 +1,4 @@
-"""Compile the ValueSets and CodeSystems of FHIR 4.0.1 into the one file that :mod:`conformance.terminology` reads.
+"""Compile the ValueSets and CodeSystems of FHIR 4.0.1 into the one file that :mod:`conformance.terminology.official` reads.
 
 Run after the source definitions changed: ``python -m conformance.compile_terminology ../shared/spec/r4`` (CC0,
 https://hl7.org/fhir/R4/downloads.html). Kept is what says which codes there are: no displays, no designations. A value set

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from conformance.expansion import MOST_CODES, MissingResource, Pair, UnexpandableError, expand, related
-from conformance.terminology import find_official
+from conformance.terminology.official import find_official
 from fhir_server.search.environment import Asked, Environment
 from fhir_server.search.reference import local
 from fhir_server.search.registry import standard

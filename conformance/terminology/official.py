@@ -15,7 +15,7 @@ import msgspec
 
 @cache
 def _resources() -> dict[str, dict[str, Any]]:
-    raw = (files(__package__) / "definitions" / "terminology.json.gz").read_bytes()
+    raw = (files("conformance") / "definitions" / "terminology.json.gz").read_bytes()
     resources: dict[str, list[Any]] = msgspec.json.decode(gzip.decompress(raw))
     return {name: {r["url"]: r for r in listed} for name, listed in resources.items()}
 
