@@ -49,7 +49,7 @@ class CodeSystem(Protocol):
 
     @property
     def resource(self) -> Json:
-        """The CodeSystem resource without its concepts: url, version, name, title, content, caseSensitive, property …"""
+        """The CodeSystem resource without its concepts: url, version, name, title, content, caseSensitive, property."""
 
     def __len__(self) -> int:
         """Return how many concepts there are."""
@@ -85,5 +85,7 @@ class CodeSystem(Protocol):
         """Return the codes that have a property at all."""
 
     def search(self, text: str) -> Iterator[str]:
-        """Yield the codes for which each word of ``text``, case and accents aside, begins a word of the display, of a
-        designation or of the code; best match first, then in order."""
+        """Yield the codes that a text finds, best match first, then in order.
+
+        Each word of the text, case and accents aside, must begin a word of the code, the display or a designation.
+        """
