@@ -1,4 +1,4 @@
-"""The load generator's command line: ``python -m bench run | seed | mllp | startup | scale | all``."""
+"""The load generator's command line: ``python -m bench run | seed | mllp | startup | scale | fhirpath | all``."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from bench.fhirpath import measure_fhirpath
 from bench.http_client import parse_base
 from bench.machine import describe_machine
 from bench.mllp import measure_feed
@@ -54,6 +55,7 @@ def make_parser() -> argparse.ArgumentParser:
     grow = commands.add_parser("scale", help="measure how selective searches and disk change as the data grows")
     grow.add_argument("--sizes", type=_numbers, default=[100_000, 1_000_000], help="resources, ascending")
     grow.add_argument("--out", type=Path, help="write the Markdown there")
+    commands.add_parser("fhirpath", help="measure search expressions and constraints, without a server")
     return parser
 
 
@@ -125,9 +127,9 @@ def main() -> None:
     else:
         uvloop.install()
     options = make_parser().parse_args()
-    {"run": _run, "seed": _seed, "mllp": _mllp, "startup": _startup, "scale": _scale, "all": _all}[options.command](
-        options
-    )
+    commands = {"run": _run, "seed": _seed, "mllp": _mllp, "startup": _startup, "scale": _scale, "all": _all}
+    commands["fhirpath"] = lambda _options: print(measure_fhirpath())
+    commands[options.command](options)
 
 
 if __name__ == "__main__":

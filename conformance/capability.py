@@ -52,10 +52,12 @@ def _resource(
     parameters: Sequence[SearchParameter],
     reverse: Sequence[str],
     operations: Sequence[Mapping[str, Any]],
+    profiles: Sequence[str],
 ) -> dict[str, Any]:
     out: dict[str, Any] = {
         "type": name,
         "profile": f"http://hl7.org/fhir/StructureDefinition/{name}",
+        "supportedProfile": list(profiles),
         "interaction": [{"code": code} for code in INTERACTIONS],
         "versioning": "versioned",
         "readHistory": True,
@@ -87,12 +89,17 @@ def capability_statement(
     operations: Sequence[Mapping[str, Any]],
     auth: bool,
     date: str,
+    implementation_guides: Sequence[str] = (),
+    profiles: Sequence[tuple[str, str]] = (),
 ) -> dict[str, Any]:
     """Return the CapabilityStatement resource.
 
     ``search_parameters`` maps each resource type to the ones that work on it; ``operations`` are OperationDefinitions,
-    each with its ``url``. What is left to add is ``implementation.url``.
+    each with its ``url``. ``profiles`` are (resource type, canonical URL). What is left to add is ``implementation.url``.
     """
+    supported: dict[str, list[str]] = {}
+    for name, url in profiles:
+        supported.setdefault(name, []).append(url)
     reverse: dict[str, list[str]] = {name: [] for name in resource_types()}
     for source, parameters in search_parameters.items():
         for parameter in parameters:
@@ -109,7 +116,9 @@ def capability_statement(
             ),
         },
         "resource": [
-            _resource(name, search_parameters.get(name, ()), sorted(reverse[name]), operations)
+            _resource(
+                name, search_parameters.get(name, ()), sorted(reverse[name]), operations, supported.get(name, ())
+            )
             for name in resource_types()
         ],
         "interaction": [
@@ -134,5 +143,6 @@ def capability_statement(
         "fhirVersion": FHIR_VERSION,
         "format": ["application/fhir+json", "json", "application/fhir+xml", "xml", "application/fhir+ndjson", "ndjson"],
         "patchFormat": list(PATCH_TYPES),
+        **({"implementationGuide": list(implementation_guides)} if implementation_guides else {}),
         "rest": [rest],
     }

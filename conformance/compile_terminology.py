@@ -1,93 +1,99 @@
-"""Compile the ValueSets and CodeSystems of FHIR 4.0.1 into the one file that :mod:`conformance.terminology.official` reads.
+"""Compile the shipped terminology: one pack of resources, and a concept file for each large code system.
 
-Run after the source definitions changed: ``python -m conformance.compile_terminology ../shared/spec/r4`` (CC0,
-https://hl7.org/fhir/R4/downloads.html). Kept is what says which codes there are: no displays, no designations. A value set
-that its own ``compose`` can't be expanded from, since a code system isn't part of FHIR, keeps its official expansion.
+Run after the sources changed: ``python -m conformance.compile_terminology ../shared/spec ../shared/ai/terminology``. Read are
+the ValueSets, CodeSystems and ConceptMaps of FHIR 4.0.1 and of HL7 Terminology (THO, https://terminology.hl7.org), the code
+systems that HL7 publishes beside them, ICD-10-CM from the package simple-icd-10-cm, and HCPCS Level II from the file of CMS.
+Equal input gives equal bytes.
 """
 
 from __future__ import annotations
 
+import gzip
+import json
 import sys
+import tarfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from conformance.compile_definitions import is_complete, read, write
-from conformance.expansion import UnexpandableError, expand
+from conformance.compile_definitions import OUTPUT, is_complete, read
+from conformance.pack import write_pack
+from conformance.terminology.files.write import write_concepts
+from conformance.terminology.importers.hcpcs import read_hcpcs
+from conformance.terminology.importers.icd10cm import read_icd10cm
 
 Json = dict[str, Any]
-# Facts about a concept's place in its life, which no filter of the specification asks for.
-_DROPPED = frozenset(("status", "deprecationDate", "notSelectable"))
+ICD_10_CM = "2026"
+"""The release in simple-icd-10-cm 1.5.0: fiscal year 2026, as of April 2026."""
+_TYPES = ("CodeSystem", "ValueSet", "ConceptMap", "NamingSystem")
+# What neither terminology operations nor a reader of a resource in a server need.
+_DROPPED = frozenset(("text", "contact", "meta"))
+_DROPPED_EXTENSIONS = ("structuredefinition-wg", "structuredefinition-fmm")
 
 
-def trim_concept(concept: Json) -> Json:
-    """Keep a concept's code, its properties and what is below it."""
-    made: Json = {"code": concept["code"]}
-    properties = [p for p in concept.get("property", ()) if p["code"] not in _DROPPED]
-    if properties:
-        made["property"] = properties
-    if concept.get("concept"):
-        made["concept"] = [trim_concept(inner) for inner in concept["concept"]]
-    return made
+def main(spec: Path, others: Path) -> None:
+    """Compile everything from the specification's folder and the folder of other terminologies; say what came of it."""
+    resources = [trim(resource) for resource in read_resources(spec)]
+    keep_expansions(resources, spec / "r4")
+    count = write_pack(OUTPUT / "terminology.pack", settle_order(resources))
+    sys.stdout.write(f"terminology.pack: {count} resources\n")
+    (hcpcs,) = others.glob("HCPCS_*.zip")
+    for name, read_in in (("icd-10-cm", read_icd10cm(ICD_10_CM)), ("hcpcs", read_hcpcs(hcpcs))):
+        count = write_concepts(OUTPUT / f"{name}.concepts", read_in.resource, read_in.entries)
+        sys.stdout.write(f"{name}.concepts: {count} concepts\n")
 
 
-def trim_code_system(code_system: Json) -> Json:
-    """Keep what identifies a code system, its hierarchy and its concepts if they are all there."""
-    keep = ("url", "version", "content", "hierarchyMeaning")
-    made: Json = {name: code_system[name] for name in keep if name in code_system}
-    if code_system["content"] == "complete":
-        made["concept"] = [trim_concept(concept) for concept in code_system.get("concept", ())]
-    return made
+def read_resources(spec: Path) -> Iterator[Json]:
+    """Yield the resources of FHIR, then the code systems published beside it, then those of THO."""
+    for kind in ("fhir", "v3", "v2"):
+        yield from read(spec / "r4", f"CodeSystem-{kind}")
+        yield from read(spec / "r4", f"ValueSet-{kind}")
+    yield from read(spec / "r4", "ConceptMap")
+    for path in sorted((spec / "terminology").glob("CodeSystem-*.json.gz")):
+        yield json.loads(gzip.decompress(path.read_bytes()))
+    (package,) = (spec / "terminology").glob("hl7.terminology.r4-*.tgz")
+    yield from read_package(package)
 
 
-def trim_part(part: Json) -> Json:
-    """Keep what an include or exclude selects."""
-    made: Json = {name: part[name] for name in ("system", "version", "filter", "valueSet") if name in part}
-    if "concept" in part:
-        made["concept"] = [{"code": concept["code"]} for concept in part["concept"]]
-    return made
+def read_package(path: Path) -> Iterator[Json]:
+    """Yield the terminology resources of an npm package of HL7, by name."""
+    with tarfile.open(path) as package:
+        members = (m for m in package.getmembers() if m.name.split("/")[-1].split("-")[0] in _TYPES)
+        for member in sorted(members, key=lambda m: m.name):
+            content = package.extractfile(member)
+            if content is not None and member.name.count("/") == 1:
+                yield json.loads(content.read())
 
 
-def trim_value_set(value_set: Json) -> Json:
-    """Keep what identifies a value set, and its compose."""
-    made: Json = {name: value_set[name] for name in ("url", "version") if name in value_set}
-    compose = value_set.get("compose")
-    if compose:
-        made["compose"] = {
-            name: [trim_part(part) for part in compose[name]] for name in ("include", "exclude") if name in compose
-        }
-    return made
+def trim(resource: Json) -> Json:
+    """Leave out the narrative and what tells of the publication."""
+    made = {name: value for name, value in resource.items() if name not in _DROPPED}
+    extensions = [e for e in made.pop("extension", ()) if not e["url"].endswith(_DROPPED_EXTENSIONS)]
+    return {**made, "extension": extensions} if extensions else made
 
 
-def trim_contains(contains: list[Json]) -> list[Json]:
-    """Keep the codes of an expansion."""
-    made: list[Json] = []
-    for item in contains:
-        kept: Json = {name: item[name] for name in ("system", "code", "abstract") if name in item}
-        if item.get("contains"):
-            kept["contains"] = trim_contains(item["contains"])
-        made.append(kept)
-    return made
+def settle_order(resources: Iterable[Json]) -> list[Json]:
+    """Return the resources in the order in which a pack prefers the later one of a URL.
+
+    THO is the newer, maintained edition of what FHIR 4.0.1 also has. But a code system with all its concepts goes before
+    one that only says that it exists.
+    """
+    return sorted(resources, key=lambda r: r.get("content", "complete") in ("complete", "supplement"))
 
 
-def main(folder: Path) -> None:
-    """Compile everything; print which value sets have no finite list of codes."""
-    kinds = ("fhir", "v3", "v2")
-    systems = {c["url"]: trim_code_system(c) for kind in kinds for c in read(folder, f"CodeSystem-{kind}")}
-    value_sets = {v["url"]: trim_value_set(v) for kind in kinds for v in read(folder, f"ValueSet-{kind}")}
-    expansions = {v["url"]: v["expansion"] for v in read(folder, "ValueSet-expansions") if is_complete(v)}
-    known = {"CodeSystem": systems, "ValueSet": value_sets}
-    for url, value_set in value_sets.items():
-        try:
-            whole = not all(code for _, code in expand(value_set, lambda kind, c: known[kind].get(c.partition("|")[0])))
-        except UnexpandableError as reason:
-            whole = True
-            if url not in expansions:
-                sys.stderr.write(f"{url}: {reason}\n")
-        if whole and url in expansions:
-            value_set.pop("compose", None)
-            value_set["expansion"] = {"contains": trim_contains(expansions[url]["contains"])}
-    write("terminology", {name: list(resources.values()) for name, resources in known.items()})
+def keep_expansions(resources: Iterable[Json], folder: Path) -> None:
+    """Give each value set that selects from a code system that isn't shipped the official expansion, where there is one."""
+    official = {v["url"]: v["expansion"] for v in read(folder, "ValueSet-expansions") if is_complete(v)}
+    listed = list(resources)
+    shipped = {r["url"] for r in listed if r["resourceType"] == "CodeSystem" and r["content"] == "complete"}
+    for resource in listed:
+        url = resource.get("url", "")
+        if resource["resourceType"] != "ValueSet" or url not in official:
+            continue
+        includes = resource.get("compose", {}).get("include", ())
+        if not includes or any("concept" not in i and i.get("system", url) not in {*shipped, url} for i in includes):
+            resource["expansion"] = official[url]
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(*map(Path, sys.argv[1:3]))

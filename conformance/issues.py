@@ -8,21 +8,32 @@ from typing import Any, Literal
 
 Severity = Literal["fatal", "error", "warning", "information"]
 
+_LINE = "http://hl7.org/fhir/StructureDefinition/operationoutcome-issue-line"
+_COLUMN = "http://hl7.org/fhir/StructureDefinition/operationoutcome-issue-col"
+
 
 @dataclass(frozen=True, slots=True)
 class Issue:
-    """One issue: ``code`` is from https://hl7.org/fhir/R4/valueset-issue-type.html, ``expression`` a FHIRPath or None."""
+    """One issue: ``code`` is from https://hl7.org/fhir/R4/valueset-issue-type.html, ``expression`` a FHIRPath or None.
+
+    ``line`` and ``column`` count from 1, where the issue is in a text that is at hand.
+    """
 
     severity: Severity
     code: str
     diagnostics: str
     expression: str | None = None
+    line: int | None = None
+    column: int | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return the ``OperationOutcome.issue`` element."""
         out: dict[str, Any] = {"severity": self.severity, "code": self.code, "diagnostics": self.diagnostics}
         if self.expression is not None:
             out["expression"] = [self.expression]
+        if self.line is not None and self.column is not None:
+            places = ((_LINE, self.line), (_COLUMN, self.column))
+            out["extension"] = [{"url": url, "valueInteger": place} for url, place in places]
         return out
 
 

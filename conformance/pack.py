@@ -72,17 +72,31 @@ class Pack:
 
 
 def write_pack(path: Path, resources: Iterable[Json]) -> int:
-    """Write resources that have a ``url`` into a pack file and return how many; equal input gives equal bytes."""
+    """Write resources that have a ``url``, and NamingSystems, into a pack file and return how many.
+
+    A NamingSystem is found by each of its unique ids, an OID or UUID as a URN. Equal input gives equal bytes.
+    """
     index: dict[str, dict[str, list[tuple[str, int, int]]]] = {}
     blobs: list[bytes] = []
     offset = count = 0
     for resource in resources:
         blob = zlib.compress(_encode(resource), 9)
         place = (resource.get("version", ""), offset, len(blob))
-        index.setdefault(resource["resourceType"], {}).setdefault(resource["url"], []).append(place)
+        for url in _urls_of(resource):
+            index.setdefault(resource["resourceType"], {}).setdefault(url, []).append(place)
         blobs.append(blob)
         offset += len(blob)
         count += 1
     head = zlib.compress(_encode(index), 9)
     path.write_bytes(b"".join((_MAGIC, _LENGTH.pack(len(head)), head, *blobs)))
     return count
+
+
+_URN = {"oid": "urn:oid:", "uuid": "urn:uuid:"}
+
+
+def _urls_of(resource: Json) -> list[str]:
+    if resource["resourceType"] != "NamingSystem":
+        return [resource["url"]]
+    ids = [(_URN.get(i.get("type", ""), ""), i["value"]) for i in resource["uniqueId"]]
+    return list(dict.fromkeys(value if value.startswith(urn) else urn + value for urn, value in ids))

@@ -10,6 +10,7 @@ import signal
 
 from fhir_server.interactions.deferred import REQUEST
 from fhir_server.jobs.full_text import FullTextIndexing
+from fhir_server.jobs.missing_indexes import keep_indexes
 from fhir_server.jobs.reindex import ReindexJob, schedule
 from fhir_server.jobs.requests import RequestJob
 from fhir_server.jobs.runner import Runner
@@ -34,5 +35,6 @@ async def run_jobs(settings: Settings, dsn: str) -> None:
             runner.run(stop, [KIND]),
             runner.expire(stop),
             FullTextIndexing(server.database).run(stop),
+            keep_indexes(dsn, stop),
             *(runner.run(stop, [REQUEST]) for _ in range(REQUESTS_AT_ONCE)),
         )

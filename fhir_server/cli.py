@@ -38,8 +38,10 @@ app = typer.Typer(
 )
 db = typer.Typer(no_args_is_help=True, help="Back up, restore and check the database.")
 token = typer.Typer(no_args_is_help=True, help="Access tokens for clients.")
+packages = typer.Typer(no_args_is_help=True, help="FHIR packages: implementation guides and their definitions.")
 app.add_typer(db, name="db")
 app.add_typer(token, name="token")
+app.add_typer(packages, name="packages")
 app.add_typer(ai_app, name="ai")
 console = Console()
 
@@ -200,23 +202,37 @@ def load(
     paths: Annotated[list[Path], typer.Argument(help="Bundles, NDJSON, folders, .gz, .tgz or .zip files.")],
     data_dir: DataDir = None,
     workers: Annotated[int | None, typer.Option(help="Processes to load with; default one a processor.")] = None,
+    bulk: Annotated[
+        bool | None,
+        typer.Option(
+            help="Several times faster, without search indexes meanwhile; default for much into an empty database."
+        ),
+    ] = None,
 ) -> None:
     """Load FHIR data. Running it again changes nothing; an interrupted load goes on."""
     from functools import partial  # noqa: PLC0415
 
-    from fhir_server.jobs.load import load_paths  # noqa: PLC0415
+    from fhir_server.jobs.load import BULK_WORTH_IT, load_paths  # noqa: PLC0415
     from fhir_server.jobs.load_crew import LoadStoppedError, prepare  # noqa: PLC0415
     from fhir_server.jobs.load_database import open_database  # noqa: PLC0415
+    from fhir_server.jobs.load_sources import total_bytes  # noqa: PLC0415
+    from fhir_server.store.search_indexes import build_missing, is_clear, without_indexes  # noqa: PLC0415
     from fhir_server.store.statistics import analyze  # noqa: PLC0415
 
     for path in paths:
         if not path.exists():
             fail(f"{path}: no such file or folder")
     prepare()
-    with one_line_errors(), opened(read_settings(data_dir=data_dir)) as dsn:
+    with one_line_errors(), opened(read_settings(data_dir=data_dir), indexes=False) as dsn:
+        if bulk is None:
+            bulk = total_bytes(paths) >= BULK_WORTH_IT and is_clear(dsn)
+        if not bulk:
+            build_missing(dsn)
+        taken_down = without_indexes(dsn) if bulk else None
+        open_target = partial(open_database, dsn)
         try:
             summary = _run_load(
-                lambda show: load_paths(paths, partial(open_database, dsn), workers=workers, on_progress=show),
+                lambda show: load_paths(paths, open_target, workers=workers, bulk=taken_down, on_progress=show),
                 "loading",
             )
         except LoadStoppedError as error:
@@ -386,6 +402,87 @@ def token_revoke(name: str, data_dir: DataDir = None) -> None:
     if not number:
         fail(f"there is no valid token of {name}")
     console.print(f"{number} token(s) revoked")
+
+
+@packages.command("add")
+def packages_add(
+    files: Annotated[list[Path], typer.Argument(help="Packages (.tgz), each after those that it depends on.")],
+    ignore_missing: Annotated[
+        bool, typer.Option("--ignore-missing", help="Install although packages that it depends on aren't there.")
+    ] = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Install packages, while the server runs or not; servers notice within seconds."""
+    from functools import partial  # noqa: PLC0415
+
+    from fhir_server.operations.packages import Content, Installed, install, read_content  # noqa: PLC0415
+
+    settings = read_settings(data_dir=data_dir)
+
+    async def store(session: Session, content: Content) -> Installed:
+        async with session.transaction():
+            return await install(
+                session,
+                DEFAULT_TENANT,
+                content,
+                ignore_missing=ignore_missing,
+                subject="praxis packages",
+                base_url=settings.base_url or "",
+                now=datetime.now(UTC),
+            )
+
+    for file in files:
+        if not file.is_file():
+            fail(f"{file}: no such file")
+    with one_line_errors(), opened(settings) as dsn:
+        for file in files:
+            content = read_content(file.read_bytes())
+            done = ask(dsn, partial(store, content=content))
+            name = f"{content.package.name}#{content.package.version}"
+            console.print(f"{name}: {len(content.resources)} definitions installed", highlight=False)
+            if done.search_parameters:
+                console.print(f"search parameters that are new: {len(done.search_parameters)}", highlight=False)
+            if done.types:
+                console.print(f"indexed anew while the server runs: {', '.join(done.types)}", highlight=False)
+            for missing in done.missing:
+                console.print(f"missing: {missing}", highlight=False, markup=False)
+            for note in content.notes:
+                console.print(f"left out: {note}", highlight=False, markup=False)
+
+
+@packages.command("list")
+def packages_list(data_dir: DataDir = None) -> None:
+    """Show which packages are installed."""
+    from fhir_server.store.packages import list_packages  # noqa: PLC0415
+
+    with one_line_errors(), opened(read_settings(data_dir=data_dir)) as dsn:
+        installed = ask(dsn, lambda session: list_packages(session, DEFAULT_TENANT))
+    table = Table("name", "version", "definitions", "installed", "by", "missing")
+    for row in installed:
+        when, missing = str(row.installed_at)[:19], ", ".join(row.missing) or "-"
+        table.add_row(row.name, row.version, str(row.resources), when, row.subject, missing)
+    console.print(table)
+
+
+@packages.command("remove")
+def packages_remove(
+    name: Annotated[str, typer.Argument(help="The package's name, or name#version for one of several versions.")],
+    data_dir: DataDir = None,
+) -> None:
+    """Remove a package; servers notice within seconds."""
+    from fhir_server.operations.packages import remove  # noqa: PLC0415
+
+    package, _, version = name.partition("#")
+
+    async def delete(session: Session) -> list[str]:
+        async with session.transaction():
+            return await remove(session, DEFAULT_TENANT, package, version or None)
+
+    with one_line_errors(), opened(read_settings(data_dir=data_dir)) as dsn:
+        versions = ask(dsn, delete)
+    if not versions:
+        fail(f"there is no package {name}")
+    console.print(f"removed: {', '.join(f'{package}#{v}' for v in versions)}", highlight=False)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import psycopg
 from fhir_server.settings import Settings
 from fhir_server.store.embedded import DataDirectoryInUse, EmbeddedPostgres
 from fhir_server.store.migrate import migrate
+from fhir_server.store.search_indexes import build_missing
 
 # Where a running server tells other praxis commands how to reach its database.
 ADDRESS_FILE = "praxis.dsn"
@@ -34,16 +35,23 @@ def _running(data_dir: Path, in_use: DataDirectoryInUse) -> str:
         raise in_use from None
 
 
+def _prepare(dsn: str, *, indexes: bool) -> None:
+    migrate(dsn)
+    if indexes:
+        build_missing(dsn)
+
+
 @contextmanager
-def opened(settings: Settings, *, exclusive: bool = False, schema: bool = True) -> Iterator[str]:
+def opened(settings: Settings, *, exclusive: bool = False, schema: bool = True, indexes: bool = True) -> Iterator[str]:
     """Yield a libpq DSN of the database, migrated to this version's schema (unless ``schema`` is False).
 
-    ``exclusive`` refuses to share the data directory with a server that runs already. Raises EmbeddedPostgresError,
-    SchemaMismatch or Unavailable, each with a one-line message.
+    Search indexes that a bulk load left out when it died are built first, unless ``indexes`` is False. ``exclusive``
+    refuses to share the data directory with a server that runs already. Raises EmbeddedPostgresError, SchemaMismatch or
+    Unavailable, each with a one-line message.
     """
     if settings.database_url is not None:
         if schema:
-            migrate(settings.database_url)
+            _prepare(settings.database_url, indexes=indexes)
         yield settings.database_url
         return
     data_dir = settings.data_dir.expanduser().absolute()
@@ -55,14 +63,14 @@ def opened(settings: Settings, *, exclusive: bool = False, schema: bool = True) 
             raise
         dsn = _running(data_dir, error)
         if schema:
-            migrate(dsn)
+            _prepare(dsn, indexes=indexes)
         yield dsn
         return
     address = data_dir / ADDRESS_FILE
     try:
         _publish(address, embedded.dsn)
         if schema:
-            migrate(embedded.dsn)
+            _prepare(embedded.dsn, indexes=indexes)
         yield embedded.dsn
     finally:
         address.unlink(missing_ok=True)

@@ -9,8 +9,9 @@ from conformance.definitions import types
 from conformance.fhirpath.errors import FHIRPathError
 from conformance.fhirpath.frame import Expr, Frame
 from conformance.fhirpath.functions import FUNCTIONS
+from conformance.fhirpath.functions.factory import create, find_maker
 from conformance.fhirpath.functions.registry import Function
-from conformance.fhirpath.hoisting import is_same_for_all_items, keep
+from conformance.fhirpath.hoisting import confine, defines_variable, is_same_for_all_items, keep
 from conformance.fhirpath.items import Collection, Item, Node, children
 from conformance.fhirpath.model import ancestors, resolve_type
 from conformance.fhirpath.operands import integer
@@ -31,6 +32,8 @@ from conformance.fhirpath.syntax import (
     qualified_name,
 )
 
+FACTORY = Variable("%factory")
+
 
 def compile_expression(node: Expression, *, repeated: bool = False) -> Expr:
     """Return the closure for ``node``; raises FHIRPathError for unknown functions, types or argument counts.
@@ -50,10 +53,10 @@ def compile_expression(node: Expression, *, repeated: bool = False) -> Expr:
             return _member(compile_expression(target, repeated=repeated), name)
         case Invocation():
             return _call(node, repeated=repeated)
-    parts = [compile_expression(operand, repeated=repeated) for operand in operands(node)]
+    if isinstance(node, Indexer):
+        return _index(compile_expression(node.target, repeated=repeated), _operand(node.index, repeated=repeated))
+    parts = [_operand(operand, repeated=repeated) for operand in operands(node)]
     match node:
-        case Indexer():
-            return _index(*parts)
         case Polarity(sign):
             return _unary(negate if sign == "-" else affirm, *parts)
         case TypeOperation(operator, _, type_name):
@@ -61,6 +64,11 @@ def compile_expression(node: Expression, *, repeated: bool = False) -> Expr:
         case Binary(operator):
             return _binary(operator, *parts)
     raise FHIRPathError(f"cannot compile {node}")
+
+
+def _operand(node: Expression, *, repeated: bool) -> Expr:
+    run = compile_expression(node, repeated=repeated)
+    return confine(run) if defines_variable(node) else run
 
 
 @lru_cache(maxsize=8192)
@@ -151,7 +159,20 @@ def _with_types(declared: Function, target: Expr, type_name: str) -> Expr:
     return lambda frame: run(frame, target(frame), wanted)
 
 
+def _make(node: Invocation, *, repeated: bool) -> Expr:
+    """Return the closure for a call of ``%factory``."""
+    if node.name == "create" and len(node.arguments) == 1:
+        type_name = qualified_name(node.arguments[0]) or ""
+        created = create(type_name)
+        return lambda _frame: created
+    make = find_maker(node.name, len(node.arguments))
+    arguments = [_operand(argument, repeated=repeated) for argument in node.arguments]
+    return lambda frame: make(*[argument(frame) for argument in arguments])
+
+
 def _call(node: Invocation, *, repeated: bool) -> Expr:
+    if node.target == FACTORY:
+        return _make(node, repeated=repeated)
     declared = FUNCTIONS.get(node.name)
     if declared is None:
         raise FHIRPathError(f"there is no function {node.name}()")
@@ -166,9 +187,9 @@ def _call(node: Invocation, *, repeated: bool) -> Expr:
         return _with_types(declared, target, type_name)
     run = declared.run
     if declared.lazy:
-        criteria = [compile_expression(argument, repeated=True) for argument in node.arguments]
+        criteria = [_operand(argument, repeated=True) for argument in node.arguments]
         return lambda frame: run(frame, target(frame), *criteria)
-    arguments = [compile_expression(argument, repeated=repeated) for argument in node.arguments]
+    arguments = [_operand(argument, repeated=repeated) for argument in node.arguments]
     if not arguments:
         return lambda frame: run(frame, target(frame))
     return lambda frame: run(frame, target(frame), *[argument(frame) for argument in arguments])

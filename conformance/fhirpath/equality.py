@@ -8,6 +8,7 @@ from typing import Any
 
 from conformance.fhirpath.errors import FHIRPathError
 from conformance.fhirpath.items import Collection, Item, Node, to_json, to_system
+from conformance.fhirpath.model import ancestors
 from conformance.fhirpath.quantity import Quantity, align_equivalent, compare
 from conformance.fhirpath.temporal import Temporal
 
@@ -28,6 +29,14 @@ def _meet(a: Any, b: Any) -> tuple[Any, Any]:
 
 def equal(left: Item, right: Item) -> bool | None:
     """Return whether two items are equal; None when their precision or units leave it open."""
+    # an element's id and extensions are its children, too
+    if (
+        isinstance(left, Node)
+        and isinstance(right, Node)
+        and (left.extra or right.extra)
+        and not _same_json(left.extra, right.extra)
+    ):
+        return False
     a, b = _meet(to_system(left), to_system(right))
     if isinstance(a, Quantity) and isinstance(b, Quantity):
         order = compare(a, b)
@@ -42,7 +51,7 @@ def equal(left: Item, right: Item) -> bool | None:
     if isinstance(a, Node) or isinstance(b, Node):
         return isinstance(left, Node) and isinstance(right, Node) and _same_json(left.value, right.value)
     if a is None and b is None and isinstance(left, Node) and isinstance(right, Node):
-        return _same_json(left.extra, right.extra)
+        return True
     return type(a) is type(b) and a == b
 
 
@@ -153,7 +162,7 @@ def distinct(items: Collection) -> Collection:
     seen: set[Any] = set()
     for item in items:
         value = to_system(item)
-        if value is None or isinstance(value, Temporal | Quantity):
+        if value is None or isinstance(value, Temporal | Quantity) or (isinstance(item, Node) and item.extra):
             if not contains(kept, item):
                 kept.append(item)
                 loose.append(item)
@@ -176,7 +185,24 @@ def order(left: Item, right: Item) -> int | None:
         return a.compare(b)
     if (is_number(a) and is_number(b)) or (type(a) is str and type(b) is str):
         return bool(a > b) - bool(a < b)
+    if _is_quantity(a) and _is_quantity(b):
+        return _order_of_amounts(a.value, b.value)
     raise FHIRPathError(f"cannot compare {_kind(a)} with {_kind(b)}")
+
+
+def _is_quantity(value: Any) -> bool:
+    return isinstance(value, Node) and value.type_name is not None and "Quantity" in ancestors(value.type_name)
+
+
+def _order_of_amounts(a: dict[str, Any], b: dict[str, Any]) -> int | None:
+    """Return the order of two FHIR Quantities whose unit isn't UCUM's: open unless both state the same one."""
+    left: Any = a.get("value")
+    right: Any = b.get("value")
+    if any(a.get(key) != b.get(key) for key in ("system", "code", "unit")) or "comparator" in a or "comparator" in b:
+        return None
+    if not is_number(left) or not is_number(right):
+        return None
+    return bool(left > right) - bool(left < right)
 
 
 def _kind(value: Any) -> str:

@@ -23,10 +23,14 @@ def evaluate_compiled(
     resolve: Resolve | None = None,
     hooks: Hooks = _NO_HOOKS,
     as_filters: bool = False,
+    resource: Node | None = None,
 ) -> Collection:
-    """Run a compiled expression on ``root`` (or on ``context``, where given) and return the items with their types."""
+    """Run a compiled expression on ``root`` (or on ``context``, where given) and return the items with their types.
+
+    ``resource`` is ``%resource`` where it isn't ``root``: a contained one.
+    """
     start: Collection = [root] if context is None else as_collection(context)
-    frame = Frame(root, start, environment, resolve, hooks, as_filters=as_filters)
+    frame = Frame(root, start, environment, resolve, hooks, as_filters=as_filters, resource=resource)
     try:
         return run(frame)
     except RecursionError as error:

@@ -12,7 +12,11 @@ from typing import Any, TypeAlias
 
 from conformance.fhirpath.errors import FHIRPathError
 from conformance.fhirpath.items import Collection, Item, Node, resource_node
+from conformance.fhirpath.patterns import SECONDS
 from conformance.fhirpath.temporal import Temporal
+
+MAXIMUM_STEPS = 1_000_000
+"""How often criteria and projections may run in one evaluation."""
 
 Resolve: TypeAlias = Callable[[str], dict[str, Any] | None]
 
@@ -25,6 +29,13 @@ _PREFIXES = {
     "%vs-": "http://hl7.org/fhir/ValueSet/",
     "%ext-": "http://hl7.org/fhir/StructureDefinition/",
 }
+FIXED_VARIABLES = frozenset({"%resource", "%rootResource", "%context", *_CONSTANTS})
+"""The variables that no one can define otherwise."""
+
+
+def is_fixed_variable(name: str) -> bool:
+    """Tell whether ``%name`` means the same throughout an evaluation."""
+    return name in FIXED_VARIABLES or name.startswith(tuple(_PREFIXES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +62,17 @@ class Frame:
         "_now",
         "as_filters",
         "context",
+        "defined",
         "environment",
         "focus",
         "hooks",
         "index",
         "kept",
+        "patience",
         "resolve",
+        "resource",
         "root",
+        "steps",
         "total",
     )
 
@@ -70,8 +85,10 @@ class Frame:
         hooks: Hooks,
         *,
         as_filters: bool,
+        resource: Node | None = None,
     ) -> None:
         self.root = root
+        self.resource = resource or root
         self.context = context
         self.environment = environment
         self.resolve = resolve
@@ -81,16 +98,22 @@ class Frame:
         self.index: int | None = None
         self.total: Collection = []
         self.kept: dict[Expr, Collection] = {}
+        self.defined: Mapping[str, Collection] = {}
+        self.patience = SECONDS
+        self.steps = MAXIMUM_STEPS
         self._now: Temporal | None = None
 
     def apply(self, expression: Expr, item: Item, index: int) -> Collection:
         """Evaluate ``expression`` with ``item`` as ``$this`` and ``index`` as ``$index``."""
-        focus, at = self.focus, self.index
+        self.steps -= 1
+        if self.steps < 0:
+            raise FHIRPathError(f"the expression takes more than {MAXIMUM_STEPS:,} steps")
+        focus, at, defined = self.focus, self.index, self.defined
         self.focus, self.index = [item], index
         try:
             return expression(self)
         finally:
-            self.focus, self.index = focus, at
+            self.focus, self.index, self.defined = focus, at, defined
 
     def now(self) -> Temporal:
         """Return the moment of evaluation, the same each time within one evaluation."""
@@ -98,9 +121,20 @@ class Frame:
             self._now = Temporal.now()
         return self._now
 
+    def define(self, name: str, value: Collection) -> None:
+        """Make ``%name`` known to what follows in this scope; raises FHIRPathError when the name is taken."""
+        taken = f"%{name}" in FIXED_VARIABLES or name in self.defined or name in self.environment
+        if taken or f"%{name}".startswith(tuple(_PREFIXES)):
+            raise FHIRPathError(f"the variable %{name} is defined already")
+        self.defined = {**self.defined, name: value}
+
     def variable(self, name: str) -> Collection:
         """Return the value of ``%name``; raises FHIRPathError when it is not defined."""
-        if name in {"%resource", "%rootResource"}:
+        if name[1:] in self.defined:
+            return self.defined[name[1:]]
+        if name == "%resource":
+            return [self.resource]
+        if name == "%rootResource":
             return [self.root]
         if name == "%context":
             return self.context

@@ -6,13 +6,13 @@ contained resource it would cost the square of the resource's size. https://hl7.
 
 from __future__ import annotations
 
-from conformance.fhirpath.frame import Expr, Frame
+from conformance.fhirpath.frame import Expr, Frame, is_fixed_variable
 from conformance.fhirpath.functions import FUNCTIONS
 from conformance.fhirpath.items import Collection
 from conformance.fhirpath.syntax import Expression, Invocation, Literal, Member, Variable, operands
 
 # these see more than their input and arguments, or are called for their effect
-_UNSTABLE = frozenset({"iif", "trace", "aggregate", "resolve"})
+_UNSTABLE = frozenset({"iif", "trace", "aggregate", "resolve", "defineVariable"})
 
 
 def is_same_for_all_items(node: Expression) -> bool:
@@ -24,7 +24,7 @@ def _is_fixed(node: Expression, *, inside: bool) -> bool:
     """Tell whether ``node`` ignores the outer focus; ``inside`` the argument of a lazy function, it has its own."""
     match node:
         case Variable(name):
-            return name.startswith("%") or (inside and name != "$total")
+            return is_fixed_variable(name) or (inside and name in {"$this", "$index"})
         case Member(None, _):
             return inside
         case Invocation(target, name, arguments):
@@ -35,6 +35,25 @@ def _is_fixed(node: Expression, *, inside: bool) -> bool:
                 return False
             return declared.types or all(_is_fixed(a, inside=inside or declared.lazy) for a in arguments)
     return all(_is_fixed(child, inside=inside) for child in operands(node))
+
+
+def defines_variable(node: Expression) -> bool:
+    """Tell whether ``node`` calls ``defineVariable()``, whose variable must not leave the operand it stands in."""
+    is_definition = isinstance(node, Invocation) and node.name == "defineVariable"
+    return is_definition or any(defines_variable(child) for child in operands(node))
+
+
+def confine(run: Expr) -> Expr:
+    """Return ``run`` so that variables it defines are unknown after it."""
+
+    def confined(frame: Frame) -> Collection:
+        defined = frame.defined
+        try:
+            return run(frame)
+        finally:
+            frame.defined = defined
+
+    return confined
 
 
 def keep(run: Expr) -> Expr:

@@ -26,18 +26,27 @@ _ACTIVE_LINK = re.compile(r"\s*(?:javascript|vbscript)\s*:", re.IGNORECASE)
 
 def is_safe_narrative(text: object) -> bool:
     """Tell whether ``text`` is a ``div`` of allowed elements and attributes, with some content and nothing active."""
-    if type(text) is not str or "<!" in text.replace("<!--", ""):
-        return False
+    return type(text) is str and find_narrative_fault(text) is None
+
+
+def find_narrative_fault(text: str) -> str | None:
+    """Return what is wrong with a narrative, with the key of the rule, None if nothing is."""
+    if "<!" in text.replace("<!--", ""):
+        return "A narrative has no document type, CDATA or the like (txt-1)"
     try:
         # HTML's named entities are allowed, but unknown to an XML parser
         root = ElementTree.fromstring(_ENTITY.sub("x", text))  # noqa: S314
-    except ElementTree.ParseError:
-        return False
+    except ElementTree.ParseError as error:
+        return f"The narrative is not well-formed XML: {error} (txt-1)"
     if root.tag != _XHTML + "div":
-        return False
+        return "A narrative is a div of the namespace http://www.w3.org/1999/xhtml (txt-1)"
     for element in root.iter():
-        if type(element.tag) is not str or element.tag.removeprefix(_XHTML) not in _ELEMENTS:
-            return False
-        if any(name not in _ATTRIBUTES or _ACTIVE_LINK.match(value) for name, value in element.attrib.items()):
-            return False
-    return bool("".join(root.itertext()).strip()) or root.find(f".//{_XHTML}img") is not None
+        name = str(element.tag).removeprefix(_XHTML)
+        if type(element.tag) is not str or name not in _ELEMENTS:
+            return f"The element {name[:60]} is not allowed in a narrative (txt-1)"
+        for attribute, value in element.attrib.items():
+            if attribute not in _ATTRIBUTES or _ACTIVE_LINK.match(value):
+                return f"The attribute {attribute[:60]} of {name} is not allowed in a narrative, or not so (txt-1)"
+    if "".join(root.itertext()).strip() or root.find(f".//{_XHTML}img") is not None:
+        return None
+    return "A narrative has some content besides whitespace (txt-2)"

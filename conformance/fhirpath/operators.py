@@ -12,7 +12,8 @@ from conformance.fhirpath.errors import FHIRPathError
 from conformance.fhirpath.frame import Expr, Frame
 from conformance.fhirpath.items import Collection, Node
 from conformance.fhirpath.operands import boolean, optional, single, text, value
-from conformance.fhirpath.quantity import Long, Quantity, add, divide, multiply
+from conformance.fhirpath.patterns import check_length
+from conformance.fhirpath.quantity import Long, Quantity, add, divide, multiply, plain_number
 from conformance.fhirpath.temporal import Temporal
 
 Operator = Callable[[Collection, Collection], Collection]
@@ -76,6 +77,7 @@ def _quantities(a: Any, b: Any) -> tuple[Quantity, Quantity] | None:
 def plus(a: Any, b: Any) -> Any:
     """Return ``a + b`` of two System values, None where the sum is empty; raises FHIRPathError for other types."""
     if type(a) is str and type(b) is str:
+        check_length(len(a) + len(b))
         return a + b
     if is_number(a) and is_number(b):
         return fitted(a + b, a, b)
@@ -119,13 +121,22 @@ def over(a: Any, b: Any) -> Any:
     raise _refuse("/", a, b)
 
 
+def _plain_numbers(a: Any, b: Any) -> tuple[Any, Any]:
+    """Return the numbers that quantities without dimension stand for, and anything else as it is."""
+    quantities = _quantities(a, b)
+    numbers = [plain_number(quantity) for quantity in quantities or ()]
+    return (numbers[0], numbers[1]) if numbers and None not in numbers else (a, b)
+
+
 def _div(a: Any, b: Any) -> Any:
+    a, b = _plain_numbers(a, b)
     if is_number(a) and is_number(b):
         return fitted(int(Decimal(a) / Decimal(b)), a, b) if b else None
     raise _refuse("div", a, b)
 
 
 def _mod(a: Any, b: Any) -> Any:
+    a, b = _plain_numbers(a, b)
     if is_number(a) and is_number(b):
         if not b:
             return None
@@ -149,7 +160,9 @@ def _arithmetic(compute: Callable[[Any, Any], Any]) -> Operator:
 
 def concatenate(left: Collection, right: Collection) -> Collection:
     """``&``: like ``+`` for strings, but an empty operand is an empty string."""
-    return [(text(left) or "") + (text(right) or "")]
+    a, b = text(left) or "", text(right) or ""
+    check_length(len(a) + len(b))
+    return [a + b]
 
 
 def negate(items: Collection) -> Collection:

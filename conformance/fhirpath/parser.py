@@ -82,9 +82,9 @@ class _Parser:
     def is_symbol(self, text: str) -> bool:
         return self.token.kind == "symbol" and self.token.text == text
 
-    def take_symbol(self, text: str) -> None:
+    def take_symbol(self, text: str, expected: str = "") -> None:
         if not self.is_symbol(text):
-            raise self.refuse(repr(text))
+            raise self.refuse(expected or repr(text))
         self.at += 1
 
     def parse_whole(self) -> Expression:
@@ -125,7 +125,7 @@ class _Parser:
             elif self.is_symbol("["):
                 self.at += 1
                 term = Indexer(term, self.parse_expression(0))
-                self.take_symbol("]")
+                self.take_symbol("]", "an operator or ']'")
             else:
                 return term
 
@@ -147,7 +147,7 @@ class _Parser:
         if self.is_symbol("("):
             self.at += 1
             inner = self.parse_expression(0)
-            self.take_symbol(")")
+            self.take_symbol(")", "an operator or ')'")
             return inner
         if self.is_symbol("{"):
             self.at += 1
@@ -199,7 +199,7 @@ class _Parser:
             while self.is_symbol(","):
                 self.at += 1
                 arguments.append(self.parse_expression(0))
-        self.take_symbol(")")
+        self.take_symbol(")", "an operator, ',' or ')'" if arguments else "an expression or ')'")
         return Invocation(target, name, tuple(arguments))
 
     def parse_type_name(self) -> str:
@@ -233,6 +233,9 @@ def _check_height(root: Expression) -> None:
 @lru_cache(maxsize=8192)
 def parse(expression: str) -> Expression:
     """Return the syntax tree of ``expression``; raises FHIRPathSyntaxError."""
-    tree = _Parser(expression).parse_whole()
-    _check_height(tree)
+    try:
+        tree = _Parser(expression).parse_whole()
+        _check_height(tree)
+    except FHIRPathSyntaxError as error:
+        raise FHIRPathSyntaxError(error.message, error.position, error.expected, expression) from error
     return tree

@@ -1,68 +1,61 @@
-"""Regular expressions as FHIRPath writes them, https://hl7.org/fhirpath/N1/#matchesregex--string--boolean."""
+"""Regular expressions as FHIRPath writes them, https://hl7.org/fhirpath/N1/#matchesregex--string--boolean.
+
+They come from whoever writes the FHIRPath, and the time of a backtracking search can double with each character. So they
+run in the library ``regex``, whose searches end after a given time; and their length is limited, which bounds the
+time to compile one.
+"""
 
 from __future__ import annotations
 
 import re
-import unicodedata
-from functools import cache, lru_cache
+from functools import lru_cache
+
+import regex
 
 from conformance.fhirpath.errors import FHIRPathError
 
-_FLAGS = {"i": re.IGNORECASE, "m": re.MULTILINE}
+LONGEST_EXPRESSION = 2000
+SECONDS = 0.25
+"""How long one search may take, and all searches of one evaluation together."""
+LONGEST_TEXT = 10_000_000
+"""How many characters a text may have that an expression makes."""
+
+_FLAGS = {"i": regex.IGNORECASE, "m": regex.MULTILINE}
 _REFERENCE = re.compile(r"\$(?:(\d+)|\{(\w+)\}|(\$))")
-# what differs from Python: categories and named groups; brackets tell whether a category stands in a class already
-_DIFFERENCE = re.compile(r"\\p\{(\w+)\}|\\.|\(\?<(?=[A-Za-z_])|[\[\]]", re.DOTALL)
-_BASIC_PLANE = 0x10000
-
-
-@cache
-def _category(name: str) -> str:
-    """Return the characters of a Unicode category (``Lu``, ``L``) as ranges for a character class."""
-    members = [code for code in range(_BASIC_PLANE) if unicodedata.category(chr(code)).startswith(name)]
-    if not members:
-        raise FHIRPathError(f"{name!r} is not a Unicode category")
-    ranges: list[list[int]] = []
-    for code in members:
-        if ranges and code == ranges[-1][1] + 1:
-            ranges[-1][1] = code
-        else:
-            ranges.append([code, code])
-    return "".join(f"\\u{low:04x}-\\u{high:04x}" for low, high in ranges)
-
-
-def _translate(expression: str) -> str:
-    in_class = False
-
-    def replace(match: re.Match[str]) -> str:
-        nonlocal in_class
-        found = match.group()
-        if match[1]:
-            return _category(match[1]) if in_class else f"[{_category(match[1])}]"
-        if found in {"[", "]"}:
-            in_class = found == "["
-        return "(?P<" if found == "(?<" else found
-
-    return _DIFFERENCE.sub(replace, expression)
 
 
 @lru_cache(maxsize=1024)
-def compile_pattern(expression: str, flags: str = "") -> re.Pattern[str]:
+def compile_pattern(expression: str, flags: str = "") -> regex.Pattern[str]:
     """Return the compiled expression; the dot matches line ends. Flags are ``i`` and ``m``; raises FHIRPathError."""
-    options = re.DOTALL
+    options = regex.DOTALL | regex.VERSION0
     for flag in flags:
         if flag not in _FLAGS:
             raise FHIRPathError(f"{flag!r} is not a flag of regular expressions: use i or m")
         options |= _FLAGS[flag]
+    if len(expression) > LONGEST_EXPRESSION:
+        raise FHIRPathError(f"a regular expression has at most {LONGEST_EXPRESSION} characters")
     try:
-        return re.compile(_translate(expression), options)
-    except (re.error, OverflowError, RecursionError) as error:
+        return regex.compile(expression, options)
+    except (regex.error, OverflowError, RecursionError) as error:
         raise FHIRPathError(f"{expression!r} is not a regular expression: {error}") from error
 
 
-def replace_groups(pattern: re.Pattern[str], template: str, text: str) -> str:
-    """Replace what ``pattern`` matches by ``template``: ``$1``, ``${name}`` mean groups, ``$$`` a dollar."""
+def find_match(pattern: regex.Pattern[str], text: str, seconds: float = SECONDS, *, whole: bool = False) -> bool:
+    """Tell whether a pattern occurs in ``text``, or fits it as a ``whole``; raises FHIRPathError when time runs out."""
+    try:
+        return (pattern.fullmatch if whole else pattern.search)(text, timeout=max(seconds, 0.0)) is not None
+    except TimeoutError as error:
+        raise _too_slow(pattern) from error
 
-    def expand(match: re.Match[str]) -> str:
+
+def replace_groups(pattern: regex.Pattern[str], template: str, text: str, seconds: float = SECONDS) -> str:
+    """Replace what ``pattern`` matches by ``template``: ``$1``, ``${name}`` mean groups, ``$$`` a dollar.
+
+    Raises FHIRPathError when time runs out or the text gets too long.
+    """
+    made = 0
+
+    def expand(match: regex.Match[str]) -> str:
         def group(reference: re.Match[str]) -> str:
             number, name, dollar = reference.groups()
             if dollar:
@@ -72,6 +65,23 @@ def replace_groups(pattern: re.Pattern[str], template: str, text: str) -> str:
             except (IndexError, OverflowError):
                 return reference.group()
 
-        return _REFERENCE.sub(group, template)
+        nonlocal made
+        found = _REFERENCE.sub(group, template)
+        made += len(found)
+        check_length(made)
+        return found
 
-    return pattern.sub(expand, text)
+    try:
+        return pattern.sub(expand, text, timeout=max(seconds, 0.0))
+    except TimeoutError as error:
+        raise _too_slow(pattern) from error
+
+
+def check_length(characters: int) -> None:
+    """Raise FHIRPathError for a text that is too long to be made."""
+    if characters > LONGEST_TEXT:
+        raise FHIRPathError(f"a text of more than {LONGEST_TEXT:,} characters is too long")
+
+
+def _too_slow(pattern: regex.Pattern[str]) -> FHIRPathError:
+    return FHIRPathError(f"the regular expression {pattern.pattern!r} takes too long on this text")

@@ -1,15 +1,16 @@
 """Quantities and calendar durations, https://hl7.org/fhirpath/N1/#quantity.
 
-Durations convert among themselves, and any unit compares with itself. Other UCUM conversions raise
-:class:`UnitConversionError`.
+Durations of the calendar convert among themselves, UCUM units through :mod:`conformance.ucum`. Where units do not
+compare, or a unit is unknown, the result is empty.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
+from fractions import Fraction
 
-from conformance.fhirpath.errors import FHIRPathError
+from conformance import ucum
 
 _PRECISIONS = ("year", "month", "week", "day", "hour", "minute", "second", "millisecond")
 CALENDAR_UNITS = {word: unit for unit in _PRECISIONS for word in (unit, unit + "s")}
@@ -27,10 +28,8 @@ _SECONDS = {
 _CALENDAR_SECONDS = _SECONDS | {"year": Decimal(365 * 86400), "month": Decimal(30 * 86400)}
 _UCUM_SECONDS = _SECONDS | {"year": Decimal(31557600), "month": Decimal(2629800)}
 _MONTHS = {"year": 12, "month": 1}
-
-
-class UnitConversionError(FHIRPathError):
-    """A conversion between two UCUM units that this engine does not know."""
+# far beyond what FHIR can write; exact arithmetic would take long on such numbers
+_LARGEST_EXPONENT = 400
 
 
 class Long(int):
@@ -99,10 +98,7 @@ def _factor(precision: str, to: str, *, calendar: bool) -> Decimal:
 
 
 def align(a: Quantity, b: Quantity) -> tuple[Quantity, Quantity] | None:
-    """Return both in one unit, the finer of the two; None when they do not compare (empty result).
-
-    Raises UnitConversionError for two different units that are not durations.
-    """
+    """Return both in one unit, the finer of the two; None when they do not compare (empty result)."""
     alike = _read_alike(a, b)
     if alike is None:
         return None
@@ -111,12 +107,36 @@ def align(a: Quantity, b: Quantity) -> tuple[Quantity, Quantity] | None:
         return a, b
     left, right = a.precision(), b.precision()
     if left is None or right is None:
-        if left is not right and (a.calendar or b.calendar or "1" in {a.unit, b.unit}):
-            return None
-        raise UnitConversionError(f"converting between {a.unit!r} and {b.unit!r} is not supported")
+        return None if a.calendar or b.calendar else _align_ucum(a, b)
     finer = max(left, right, key=_PRECISIONS.index)
     calendar = bool(a.calendar if finer == left else b.calendar)
     return _in_unit(a, left, finer, calendar=calendar), _in_unit(b, right, finer, calendar=calendar)
+
+
+def _align_ucum(a: Quantity, b: Quantity) -> tuple[Quantity, Quantity] | None:
+    left, right = ucum.canonical(a.unit), ucum.canonical(b.unit)
+    if left is None or right is None:
+        return None
+    if left.factor <= right.factor:
+        moved = _to_unit(b, a.unit)
+        return None if moved is None else (a, moved)
+    moved = _to_unit(a, b.unit)
+    return None if moved is None else (moved, b)
+
+
+def _to_unit(quantity: Quantity, unit: str) -> Quantity | None:
+    """Return ``quantity`` in another UCUM unit, None where it has no meaning in it."""
+    if abs(quantity.value.adjusted()) > _LARGEST_EXPONENT:
+        return None
+    try:
+        found = ucum.convert(quantity.value, quantity.unit, unit)
+    except ucum.UnknownUnitError:
+        return None
+    return None if found is None else Quantity(_decimal(found), unit, calendar=False)
+
+
+def _decimal(value: Fraction) -> Decimal:
+    return Decimal(value.numerator) / Decimal(value.denominator)
 
 
 def _in_unit(quantity: Quantity, precision: str, to: str, *, calendar: bool) -> Quantity:
@@ -153,43 +173,79 @@ def convert(quantity: Quantity, unit: str) -> Quantity | None:
         return None
     here, there = quantity.precision(), target.precision()
     if here is None or there is None:
-        if (here is None) != (there is None) or "1" in {unit, quantity.unit}:
-            return None
-        raise UnitConversionError(f"converting {quantity.unit!r} to {unit!r} is not supported")
+        return None if quantity.calendar or calendar else _to_unit(quantity, unit)
     read_as_calendar = calendar if quantity.calendar is None else quantity.calendar
     return Quantity(quantity.value * _factor(here, there, calendar=read_as_calendar), unit, calendar)
+
+
+def _has_no_sums(quantity: Quantity) -> bool:
+    """Tell whether the unit has a scale of its own, where 10 and 10 are not 20: degrees Celsius, decibels."""
+    unit = None if quantity.calendar else ucum.canonical(quantity.unit)
+    return unit is not None and unit.alone
 
 
 def add(a: Quantity, b: Quantity, sign: int) -> Quantity | None:
     """Return ``a + sign * b`` in the finer unit, None when the units do not combine."""
     aligned = align(a, b)
-    if aligned is None:
+    if aligned is None or _has_no_sums(a) or _has_no_sums(b):
         return None
     left, right = aligned
     value = left.value + sign * right.value
     return Quantity(value, left.unit, left.calendar)
 
 
+def plain_number(quantity: Quantity) -> Decimal | None:
+    """Return the number that a quantity without dimension stands for (``200 '%'`` is 2), else None."""
+    if quantity.unit == "1":
+        return quantity.value
+    found = None if quantity.calendar else _to_unit(quantity, "1")
+    return None if found is None or _has_no_sums(quantity) else found.value
+
+
 def multiply(a: Quantity, b: Quantity) -> Quantity | None:
-    """Return the product; only a dimensionless factor is supported, and durations of the calendar have no square."""
-    if b.unit == "1":
-        return a.scaled(a.value * b.value)
-    if a.unit == "1":
-        return b.scaled(a.value * b.value)
-    if a.calendar or b.calendar:
-        return None
-    raise UnitConversionError(f"multiplying {a.unit!r} by {b.unit!r} is not supported")
+    """Return the product; durations of the calendar have no square, and units with a scale of their own no products."""
+    return _combine(a, b, 1)
 
 
 def divide(a: Quantity, b: Quantity) -> Quantity | None:
-    """Return the quotient; the divisor is dimensionless or has the same kind of unit as the dividend."""
+    """Return the quotient, a plain number where both measure the same."""
     if b.value == 0:
         return None
-    if b.unit == "1":
-        return a.scaled(a.value / b.value)
+    if not a.calendar and not b.calendar and not _has_no_sums(a) and "1" not in {a.unit, b.unit}:
+        aligned = align(a, b)
+        if aligned is not None and aligned[1].value:
+            return Quantity(aligned[0].value / aligned[1].value, "1", calendar=False)
+    return _combine(a, b, -1)
+
+
+def _combine(a: Quantity, b: Quantity, sign: int) -> Quantity | None:
+    if _has_no_sums(a) or _has_no_sums(b):
+        return None
+    factor = plain_number(b)
+    if factor is not None:
+        return a.scaled(a.value * factor if sign > 0 else a.value / factor)
+    factor = plain_number(a) if sign > 0 else None
+    if factor is not None:
+        return b.scaled(b.value * factor)
     if a.calendar or b.calendar:
         return None
-    if a.unit == b.unit or (a.precision() and b.precision()):
-        aligned = align(a, b)
-        return None if aligned is None else Quantity(aligned[0].value / aligned[1].value, "1", calendar=False)
-    raise UnitConversionError(f"dividing {a.unit!r} by {b.unit!r} is not supported")
+    value = a.value * b.value if sign > 0 else a.value / b.value
+    return _product(value, a.unit, b.unit, sign)
+
+
+def _product(value: Decimal, left: str, right: str, sign: int) -> Quantity | None:
+    """Return a value in the product or quotient of two units, in base units once its code gets too long."""
+    if sign < 0:
+        code = f"{left}/({right})" if "." in right or "/" in right else f"{left}/{right}"
+    else:
+        # terms are read from left to right, so a product needs no parentheses
+        code = left + right if right.startswith("/") else f"{left}.{right}"
+    if ucum.canonical(code) is not None:
+        return Quantity(value, code, calendar=False)
+    try:
+        unit = ucum.parse(left).times(ucum.parse(right), sign)
+    except ucum.UnknownUnitError:
+        return None
+    if ucum.canonical(unit.base) is None:
+        return None
+    return Quantity(value * _decimal(unit.factor), unit.base, calendar=False)

@@ -124,16 +124,18 @@ class Temporal:
         if unit != "second":
             amount = amount.to_integral_value(ROUND_DOWN)
         precision = len(self.parts)
+        # only its own minute has a second 60, so what a leap second is moved to is the last second of another one
+        parts = self.parts if self.part("second") is None else (*self.parts[:-1], _common_second(self.parts[-1]))
         if self.kind == "Time":
             seconds = _truncated(amount * _SECONDS[unit], (_HOUR, _MINUTE)[precision - 1 : precision])
-            return Temporal("Time", _shift((2000, 1, 1, *self.parts), seconds)[3:])
+            return Temporal("Time", _shift((2000, 1, 1, *parts), seconds)[3:])
         if unit in _MONTHS:
             return self._plus_months(int(amount) * _MONTHS[unit])
         if precision < 3:  # noqa: PLR2004 (a month counts 30 days and a year 365 for a value without a day)
             days = int(amount * _SECONDS[unit] / _DAY)
             return self._plus_months(int(days / 365) * 12 if precision == 1 else int(days / 30))
         seconds = _truncated(amount * _SECONDS[unit], (_DAY, _HOUR, _MINUTE)[precision - 3 : precision - 2])
-        return Temporal(self.kind, _shift(self.parts, seconds), self.offset)
+        return Temporal(self.kind, _shift(parts, seconds), self.offset)
 
     def _plus_months(self, months: int) -> Temporal:
         precision = len(self.parts)
@@ -182,6 +184,10 @@ def _offset(zone: str | None, text: str) -> int | None:
     if minutes > _HIGHEST_OFFSET or int(zone[4:6]) >= 60:  # noqa: PLR2004
         raise ValueError(f"{text!r} has an offset beyond 14:00")
     return -minutes if zone[0] == "-" else minutes
+
+
+def _common_second(second: Part) -> Part:
+    return second - 1 if second >= 60 else second  # noqa: PLR2004
 
 
 def _truncated(seconds: Decimal, unit: tuple[int, ...]) -> Decimal | int:

@@ -15,11 +15,13 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Designation:
-    """Another way to say a concept. ``use`` is a Coding as JSON."""
+    """Another way to say a concept. ``use`` is a Coding as JSON, ``source`` the supplement that it comes from."""
 
     value: str
     language: str | None = None
     use: Json | None = None
+    extension: tuple[Json, ...] = ()
+    source: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,7 @@ class Concept:
     properties: tuple[Property, ...] = ()
     abstract: bool = False
     inactive: bool = False
+    extension: tuple[Json, ...] = ()
 
 
 class CodeSystem(Protocol):
@@ -73,13 +76,16 @@ class CodeSystem(Protocol):
         """Return the codes directly below, in order."""
 
     def below(self, code: str) -> Collection[str]:
-        """Return the code and all that it subsumes."""
+        """Return the code and all that it subsumes, in a stable order."""
 
     def above(self, code: str) -> Collection[str]:
         """Return the code and all that subsume it."""
 
     def having(self, name: str, values: Iterable[str]) -> Collection[str]:
-        """Return the codes with a property ``name`` of one of these values (Codings by their code, booleans as true/false)."""
+        """Return the codes with a property ``name`` of one of these values, in a stable order.
+
+        A Coding counts by its code, a boolean as true or false, a number as it is written.
+        """
 
     def with_property(self, name: str) -> Collection[str]:
         """Return the codes that have a property at all."""

@@ -13,6 +13,7 @@ from fhir_server.interactions.context import Context
 from fhir_server.interactions.failures import Refusals
 from fhir_server.interactions.integrity import check_references, check_referrers
 from fhir_server.store.amend import amend
+from fhir_server.store.copy import copy_new
 from fhir_server.store.database import Session
 from fhir_server.store.write import Change, write
 
@@ -27,6 +28,17 @@ async def write_changes(
     """
     await write(session, context.caller.tenant, changes)
     await _hold(context, session, changes, places or {})
+
+
+async def write_new(context: Context, session: Session, changes: Sequence[Change]) -> None:
+    """Write many new resources, in a transaction, where their texts are in the dictionaries already (``store.texts``).
+
+    For bulk loads, which keep no policy on references: to one that does it is refused with a ValueError. Raises Conflict when
+    something is stored already under one of the ids.
+    """
+    if context.server.enforce_references:
+        raise ValueError("a bulk load can't hold to a policy on references")
+    await copy_new(session, context.caller.tenant, changes)
 
 
 async def amend_current(context: Context, session: Session, change: Change) -> None:

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from fhir_server.auth.caller import Caller
 from fhir_server.operations.registry import Operations
+from fhir_server.search.definitions import Definitions
 from fhir_server.search.registry import SearchParameters
 from fhir_server.search.tenant_parameters import TenantParameters
 from fhir_server.store.database import Database
+from fhir_server.store.together import Reads
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Server:
     """The parts of a running server that interactions share. ``cursor_key`` signs paging cursors.
 
-    ``enforce_references`` keeps references from leading nowhere. ``tenant_parameters`` knows the search parameters.
+    ``enforce_references`` keeps references from leading nowhere. ``tenant_parameters`` knows the search parameters,
+    ``definitions`` the profiles, value sets and the like.
     """
 
     database: Database
@@ -26,9 +30,13 @@ class Server:
     auth: bool = True
     enforce_references: bool = False
     tenant_parameters: TenantParameters = field(init=False)
+    definitions: Definitions = field(init=False)
+    reads: Reads = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "tenant_parameters", TenantParameters(self.database))
+        object.__setattr__(self, "definitions", Definitions(self.tenant_parameters))
+        object.__setattr__(self, "reads", Reads(self.database.session))
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +69,7 @@ def instant() -> datetime:
     return now.replace(microsecond=now.microsecond // 1000 * 1000)
 
 
+@lru_cache(maxsize=256)  # all that is written at once carries one instant
 def format_instant(when: datetime) -> str:
     """Return a FHIR instant, https://hl7.org/fhir/R4/datatypes.html#instant."""
     return when.strftime("%Y-%m-%dT%H:%M:%S.") + f"{when.microsecond // 1000:03d}Z"

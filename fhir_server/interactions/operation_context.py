@@ -173,6 +173,10 @@ class BuiltInContext(OperationContext):
         """Write changes."""
         await write_changes(self._context, session, changes)
 
+    def note_definitions(self) -> None:
+        """Note that definitions are about to change."""
+        self._context.server.tenant_parameters.note_write()
+
     async def amend(self, session: Session, change: Change) -> None:
         """Replace a current version."""
         await amend_current(self._context, session, change)

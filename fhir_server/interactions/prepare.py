@@ -15,6 +15,7 @@ from fhir_server.search.index import index
 from fhir_server.search.match import matches
 from fhir_server.store.entries import IndexEntries
 from fhir_server.store.keys import next_key
+from fhir_server.store.packages import COUNTED_TYPES
 from fhir_server.store.read import Version
 from fhir_server.store.write import Change
 
@@ -80,6 +81,7 @@ def prepare_write(
     resource_type = resource["resourceType"]
     if resource_type == "SearchParameter":
         user_parameters.check(stamped, context.parameters)
+    if resource_type in COUNTED_TYPES:
         context.server.tenant_parameters.note_write()
     return Change(
         resource_type=resource_type,

@@ -41,10 +41,15 @@ def answer_version(context: Context, request: Request, found: Version | None) ->
 
 
 async def run(context: Context, session: Session, request: Request) -> Answer:
-    """Return the current version."""
+    """Return the current version; outside of a transaction, reads of other requests may come by the same statement."""
     resource_type, id_ = str(request.target.resource_type), str(request.target.id)
     require_grant(context.caller, "read", resource_type)
-    return answer_version(context, request, await read(session, context.caller.tenant, resource_type, id_))
+    tenant = context.caller.tenant
+    if session.in_transaction:
+        found = await read(session, tenant, resource_type, id_)
+    else:
+        found = await context.server.reads.read(tenant, resource_type, id_)
+    return answer_version(context, request, found)
 
 
 async def read_reference(context: Context, session: Session, reference: str) -> dict[str, Any] | None:

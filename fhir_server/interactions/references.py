@@ -8,7 +8,7 @@ A reference to another entry's ``fullUrl`` becomes the address that entry gets; 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -59,6 +59,15 @@ def references_of(value: Any) -> Iterator[str]:
     elif type(value) is list:
         for inner in value:
             yield from references_of(inner)
+
+
+def is_closed(resource: Any, addresses: Container[str] = (), base_url: str = "") -> bool:
+    """Tell whether no reference of a resource has to be looked up: a condition, or a UUID that isn't among the addresses."""
+    return not any(
+        is_conditional(reference, base_url)
+        or (reference.startswith("urn:uuid:") and reference.partition("#")[0] not in addresses)
+        for reference in references_of(resource)
+    )
 
 
 def located_references(resource: dict[str, Any]) -> Iterator[tuple[str, str]]:

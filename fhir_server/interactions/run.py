@@ -30,6 +30,7 @@ from fhir_server.interactions.context import Context
 from fhir_server.interactions.persist import persist
 from fhir_server.interactions.request import SEARCHES, WRITES, Answer, Request
 from fhir_server.store.database import Session
+from fhir_server.store.packages import COUNTED_TYPES
 
 Run = Callable[[Context, Session, Request], Awaitable[Answer]]
 
@@ -79,7 +80,7 @@ async def run(
     writes = tenant_parameters.writes
     answer = await _dispatch(context, request, representation=representation, settle=settle)
     if tenant_parameters.writes != writes or (
-        request.target.code == "delete" and request.target.resource_type == "SearchParameter"
+        request.target.code == "delete" and request.target.resource_type in COUNTED_TYPES
     ):
         tenant_parameters.expect_change()
     return answer
@@ -92,7 +93,7 @@ async def _dispatch(context: Context, request: Request, *, representation: bool,
     if code == "operation":
         return await operation.run(context, request)
     if code == "capabilities":
-        return capabilities.run(context)
+        return await capabilities.run(context)
     if code == "job-status":
         return await deferred.status(context, str(request.target.id))
     if code == "job-cancel":

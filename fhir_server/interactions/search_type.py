@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fhir_server.interactions.context import Context
+from fhir_server.interactions.packaged import find_packaged
 from fhir_server.interactions.request import Answer, Request
 from fhir_server.interactions.searchset import answer_page, surroundings
 from fhir_server.search.execute import search
@@ -19,4 +20,5 @@ async def run(context: Context, session: Session, request: Request) -> Answer:
         request.target.query,
         **surroundings(context, strict=request.strict),
     )
-    return answer_page(context, page, resource_type)
+    packaged = await find_packaged(context, session, resource_type, page)
+    return answer_page(context, page, resource_type, packaged)

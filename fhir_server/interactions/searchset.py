@@ -36,24 +36,33 @@ def surroundings(context: Context, *, strict: bool) -> Surroundings:
     }
 
 
-def answer_page(context: Context, page: SearchPage, path: str) -> Answer:
-    """Answer with a page of the search on ``path`` (below the base): matches, what they include, what was not used."""
+def answer_page(
+    context: Context, page: SearchPage, path: str, packaged: Sequence[dict[str, Any] | msgspec.Raw] = ()
+) -> Answer:
+    """Answer with a page of the search on ``path`` (below the base): matches, what they include, what was not used.
+
+    ``packaged`` are matches beside the stored ones, as entries.
+    """
     url = f"{context.base_url}/{path}"
     entries: list[dict[str, Any] | msgspec.Raw] = [*_entries(context.base_url, page.matches, "match", page.view)]
     entries += _entries(context.base_url, page.included, "include", page.view)
+    entries += packaged
     if page.issues:
         entries.append({"resource": outcome(page.issues), "search": {"mode": "outcome"}})
-    return Answer(200, make_bundle("searchset", format_instant(context.now), _links(url, page), entries, page.total))
+    total = None if page.total is None else page.total + len(packaged)
+    return Answer(200, make_bundle("searchset", format_instant(context.now), _links(url, page), entries, total))
 
 
 def _links(url: str, page: SearchPage) -> list[dict[str, str]]:
-    """Return the links: to this page, to the first and to the next, all by GET."""
+    """Return the links: to this page, to the first, the one before and the next, all by GET."""
     lasting = urlencode([pair for pair in page.used if pair[0] != "_cursor"])
     cursors = [value for name, value in page.used if name == "_cursor"]
     first = f"{url}?{lasting}" if lasting else url
     after = f"{first}{'&' if lasting else '?'}_cursor="
     # A cursor's characters need no escape.
     links = [link("self", after + quote(cursors[-1]) if cursors else first), link("first", first)]
+    if page.previous_cursor is not None:
+        links.append(link("previous", after + page.previous_cursor))
     if page.next_cursor is not None:
         links.append(link("next", after + page.next_cursor))
     return links

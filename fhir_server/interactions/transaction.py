@@ -29,14 +29,15 @@ from fhir_server.interactions.entries import Entry, entry_expression, parse_entr
 from fhir_server.interactions.failures import Refusals
 from fhir_server.interactions.patch import apply_to, check_patchable
 from fhir_server.interactions.prepare import prepare_delete, prepare_write, require_grant
-from fhir_server.interactions.references import replacer, rewrite
-from fhir_server.interactions.request import SEARCHES, WRITES, Answer, Request
+from fhir_server.interactions.references import is_closed, replacer, rewrite
+from fhir_server.interactions.request import SEARCHES, WRITES, Answer, Conditions, Request
 from fhir_server.interactions.resolve import give_ids, resolve_conditions, resolve_references
 from fhir_server.interactions.save import answer_change, without_unreadable
 from fhir_server.interactions.step import Query, Step
 from fhir_server.interactions.update import check_matched
 from fhir_server.store.database import Session
 from fhir_server.store.read import lock
+from fhir_server.store.write import Change
 
 READS: dict[str, Callable[[Context, Session, Request], Awaitable[Answer]]] = {
     "read": read.run,
@@ -174,6 +175,30 @@ async def apply(
             answers.append((step, await _answer(context, session, step)))
     refusals.settle()
     return answers
+
+
+def plan_new(context: Context, bundle: dict[str, Any]) -> list[Change] | None:
+    """Return the changes of a Bundle that asks nothing of what is stored and changes none of it, for bulk loads.
+
+    None for any other: one with conditions, conditional references, or entries that aren't creates or updates. References are
+    rewritten in place. That nothing is stored yet under the ids remains to be seen. Raises FhirError with all that is wrong.
+    """
+    steps = _steps(context, bundle, strict=False)
+    for step in steps:
+        if (
+            step.code not in ("create", "update")
+            or step.condition is not None
+            or step.entry.request.conditions != Conditions()
+        ):
+            return None
+    addresses = give_ids(steps)
+    for step in steps:
+        if not is_closed(step.resource, addresses, context.base_url):
+            return None
+    for step in steps:
+        rewrite(step.resource, replacer(addresses, step.entry.full_url), context.base_url)
+        _prepare(context, step)
+    return sorted((c for s in steps for c in s.changes), key=lambda c: c.id)
 
 
 async def run(

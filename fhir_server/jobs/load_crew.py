@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from fhir_server.jobs.load_units import Unit
-from fhir_server.jobs.load_work import LoadTarget, OpenTarget, Stored, store
+from fhir_server.jobs.load_work import LoadTarget, OpenTarget, Store, Stored, store
 
 Batch = Sequence[Unit]
 _POLL_SECONDS = 0.2
@@ -58,8 +58,9 @@ class Crew(Protocol):
 class OwnProcess:
     """Stores one batch after the other in this process: for small loads, where starting processes takes longer."""
 
-    def __init__(self, open_target: OpenTarget) -> None:
+    def __init__(self, open_target: OpenTarget, store: Store = store) -> None:
         self._open_target = open_target
+        self._store = store
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -82,9 +83,12 @@ class OwnProcess:
     async def _leave(self) -> None:
         await self._opened.__aexit__(None, None, None)
 
+    async def _stored(self, batch: Batch) -> Stored:
+        return await self._store(self._target, batch)
+
     def submit(self, batch: Batch) -> list[Stored]:
         """Store the batch now."""
-        return [self._runner.run(store(self._target, batch))]
+        return [self._runner.run(self._stored(batch))]
 
     def finish(self) -> list[Stored]:
         """Return nothing: every batch was done when it was handed over."""
@@ -94,7 +98,7 @@ class OwnProcess:
 class Processes:
     """Stores batches in ``workers`` processes with ``connections`` transactions at a time in each."""
 
-    def __init__(self, open_target: OpenTarget, workers: int, connections: int) -> None:
+    def __init__(self, open_target: OpenTarget, workers: int, connections: int, store: Store = store) -> None:
         # Twice what is under way: enough that no connection waits for the reader, few enough to bound memory.
         self._tasks: Queue[Batch | None] = PROCESSES.Queue(maxsize=2 * workers * connections)
         self._results: Queue[Stored | str] = PROCESSES.Queue()
@@ -102,7 +106,10 @@ class Processes:
         self._out = 0
         self._processes = [
             PROCESSES.Process(
-                target=work, args=(open_target, connections, self._tasks, self._results), daemon=True, name=f"load-{n}"
+                target=work,
+                args=(open_target, connections, store, self._tasks, self._results),
+                daemon=True,
+                name=f"load-{n}",
             )
             for n in range(workers)
         ]
@@ -172,20 +179,30 @@ class Processes:
                 raise LoadStoppedError(f"a worker process ended unexpectedly with exit code {process.exitcode}")
 
 
-def work(open_target: OpenTarget, connections: int, tasks: Queue[Batch | None], results: Queue[Stored | str]) -> None:
+def work(
+    open_target: OpenTarget,
+    connections: int,
+    store: Store,
+    tasks: Queue[Batch | None],
+    results: Queue[Stored | str],
+) -> None:
     """Store batches until None comes: the body of a worker process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides what follows
     # Parsed Bundles are trees, freed by reference counts: looking for cycles took a quarter of a worker's time.
     gc.freeze()
     gc.set_threshold(500_000, 10, 100)
     try:
-        asyncio.run(_work(open_target, connections, tasks, results))
+        asyncio.run(_work(open_target, connections, store, tasks, results))
     except Exception as error:  # whatever it is, the parent must hear of it
         results.put(f"{type(error).__name__}: {error}")
 
 
 async def _work(
-    open_target: OpenTarget, connections: int, tasks: Queue[Batch | None], results: Queue[Stored | str]
+    open_target: OpenTarget,
+    connections: int,
+    store: Store,
+    tasks: Queue[Batch | None],
+    results: Queue[Stored | str],
 ) -> None:
     loop = asyncio.get_running_loop()
     with ThreadPoolExecutor(connections) as threads:

@@ -15,7 +15,9 @@ from conformance.decode import decode
 from fhir_server.auth.caller import DEFAULT_TENANT, Caller, Grant
 from fhir_server.interactions import transaction
 from fhir_server.interactions.context import Context, Server, instant
-from fhir_server.jobs.load_work import LoadTarget, LoadTransaction
+from fhir_server.jobs.load_bulk import insert
+from fhir_server.jobs.load_units import Unit
+from fhir_server.jobs.load_work import LoadTarget, LoadTransaction, Stored
 from fhir_server.store.database import Database, Session
 from fhir_server.store.ledger import LedgerEntry, claim
 
@@ -51,6 +53,11 @@ class DatabaseTarget:
         await self.server.tenant_parameters.prepare(self.caller.tenant)
         async with self.server.database.transaction() as session:
             yield DatabaseTransaction(Context(self.server, self.caller, "", instant()), session)
+
+    async def insert(self, units: Sequence[Unit]) -> Stored:
+        """Store in bulk those units that are new and ask nothing of what is stored; tell which are left."""
+        await self.server.tenant_parameters.prepare(self.caller.tenant)
+        return await insert(Context(self.server, self.caller, "", instant()), units)
 
 
 @asynccontextmanager

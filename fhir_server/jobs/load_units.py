@@ -3,7 +3,7 @@
 A transaction Bundle is one unit and stays all or nothing, https://hl7.org/fhir/R4/http.html#transaction. A resource on
 its own (a file, an NDJSON line, an entry of a batch, collection, searchset or document Bundle) is a unit as well: with
 an id it is put there (update as create), without one it is created. When the entries of a collection refer to each
-other by ``urn:`` full URLs, only a transaction can resolve them, so that Bundle is one unit too.
+other by full URLs (``urn:…``, ``http://…``), only a transaction can resolve them, so that Bundle is one unit too.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import msgspec
 
 CONDITIONAL_REFERENCE = re.compile(rb'"reference"\s*:\s*"[A-Za-z]+\?')
 _URN_REFERENCE = re.compile(rb'"reference"\s*:\s*"urn:')
+_ABSOLUTE_REFERENCE = re.compile(rb'"reference"\s*:\s*"(https?://[^"]+)"')
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 _INDEPENDENT = ("batch", "collection", "searchset", "document")
 
@@ -89,11 +90,11 @@ def units_of(content: bytes, source: str) -> Iterator[Unit]:
         yield _unit(content, source, content, len(entries), whole=True)
     elif bundle.type not in _INDEPENDENT:
         raise UnloadableError(f"a Bundle of type {bundle.type!r} can't be loaded")
-    elif bundle.type != "batch" and _URN_REFERENCE.search(content):
+    elif bundle.type != "batch" and (_URN_REFERENCE.search(content) or _refers_within(content, entries)):
         yield _unit(content, source, transaction(_of_bundle(entries)), len(entries), whole=True)
     else:
         for number, entry in enumerate(entries):
-            for body in _of_bundle([entry], number):
+            for body in _of_bundle([entry], number, named=False):
                 yield _unit(bytes(entry), f"{source} entry[{number}]", body)
 
 
@@ -118,21 +119,36 @@ def _head(content: bytes) -> _Head:
     return head
 
 
-def _of_bundle(entries: Sequence[msgspec.Raw], first: int = 0) -> list[bytes]:
-    """Return the entries that store something, each with a request."""
+def _refers_within(content: bytes, entries: Sequence[msgspec.Raw]) -> bool:
+    """Tell whether entries refer to each other by absolute full URLs."""
+    references = set(_ABSOLUTE_REFERENCE.findall(content))
+    return bool(references) and any(
+        (_read_entry(entry, number).full_url or "").encode() in references for number, entry in enumerate(entries)
+    )
+
+
+def _read_entry(raw: msgspec.Raw, number: int) -> _Entry:
+    try:
+        return _ENTRY.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise UnloadableError(f"entry[{number}] can't be read: {error}") from error
+
+
+def _of_bundle(entries: Sequence[msgspec.Raw], first: int = 0, *, named: bool = True) -> list[bytes]:
+    """Return the entries that store something, each with a request, and ``named`` by its full URL.
+
+    One that is a unit of its own isn't: what else is stored in the same transaction comes from anywhere.
+    """
     made = []
     for number, raw in enumerate(entries, start=first):
-        try:
-            entry = _ENTRY.decode(raw)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise UnloadableError(f"entry[{number}] can't be read: {error}") from error
+        entry = _read_entry(raw, number)
         if bytes(entry.request):
             made.append(bytes(raw))
         elif not bytes(entry.resource):
             raise UnloadableError(f"entry[{number}] has neither resource nor request")
         elif entry.search is None or entry.search.mode != "outcome":
             resource = bytes(entry.resource)
-            made.append(_entry(resource, _head(resource), entry.full_url))
+            made.append(_entry(resource, _head(resource), entry.full_url if named else None))
     return made
 
 

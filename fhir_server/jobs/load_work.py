@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import random
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Protocol
 
 from conformance.issues import InvalidResource, Issue
@@ -36,9 +37,14 @@ class LoadTarget(Protocol):
     def transaction(self) -> AbstractAsyncContextManager[LoadTransaction]:
         """Begin a transaction."""
 
+    async def insert(self, units: Sequence[Unit]) -> Stored:
+        """Store in bulk those units that are new and ask nothing of what is stored; tell which are left."""
+
 
 OpenTarget = Callable[[], AbstractAsyncContextManager[LoadTarget]]
 """Opens a target in the process that calls it; must be picklable (say, a functools.partial of a module's function)."""
+Store = Callable[["LoadTarget", Sequence[Unit]], Awaitable["Stored"]]
+"""What is done with a batch: :func:`store` or :func:`insert`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +59,14 @@ class Failure:
 
 @dataclass(slots=True)
 class Stored:
-    """What became of a batch, in units and in entries."""
+    """What became of a batch, in units and in entries. ``left`` are the digests of those that a bulk load didn't take."""
 
     units: int = 0
     entries: int = 0
     known_units: int = 0
     known_entries: int = 0
     failures: list[Failure] = field(default_factory=list)
+    left: list[bytes] = field(default_factory=list)
 
     def add(self, other: Stored) -> None:
         """Add another batch's figures."""
@@ -81,7 +88,7 @@ class _CulpritsError(Exception):
 async def store(target: LoadTarget, units: Sequence[Unit]) -> Stored:
     """Store what can be stored of a batch; each other unit is a Failure. Raises Unavailable when the target is gone."""
     try:
-        return await _store_patiently(target, units)
+        return await _patiently(partial(_store_once, target), units)
     except Unavailable:
         raise
     except _CulpritsError as error:
@@ -103,11 +110,16 @@ async def store(target: LoadTarget, units: Sequence[Unit]) -> Stored:
     return stored
 
 
-async def _store_patiently(target: LoadTarget, units: Sequence[Unit]) -> Stored:
+async def insert(target: LoadTarget, units: Sequence[Unit]) -> Stored:
+    """Store in bulk what can be of a batch. Raises Unavailable when the target is gone."""
+    return await _patiently(target.insert, units)
+
+
+async def _patiently(attempt_once: Callable[[Sequence[Unit]], Awaitable[Stored]], units: Sequence[Unit]) -> Stored:
     """Store a batch, again after a while when another transaction was faster or the target is busy."""
     for attempt in range(ATTEMPTS):
         try:
-            return await _store_once(target, units)
+            return await attempt_once(units)
         except (Conflict, Unavailable, TimedOut):
             if attempt + 1 == ATTEMPTS:
                 raise

@@ -80,6 +80,9 @@ class ServerContext(Context, Protocol):
     async def store(self, session: Session, changes: Sequence[Change]) -> None:
         """Write changes, all or none, in the session's transaction; raises Conflict, and what breaks the policy on references."""
 
+    def note_definitions(self) -> None:
+        """Note that definitions are about to change, so that the caller's next request goes by the new ones."""
+
     async def amend(self, session: Session, change: Change) -> None:
         """Replace content and index entries of a current version, whose row must be locked; raises as ``store`` does."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fhir_server.operations import document, everything, lastn, match, merge, meta, reindex
+from fhir_server.operations import document, everything, lastn, match, merge, meta, packages, reindex
 from fhir_server.operations.built_in import BuiltIn
 from fhir_server.operations.graphql import GRAPHQL
 
@@ -17,5 +17,6 @@ STANDARD: tuple[BuiltIn, ...] = (
     match.MATCH,
     merge.MERGE,
     reindex.REINDEX,
+    packages.INSTALL,
     GRAPHQL,
 )

@@ -16,6 +16,7 @@ from sqlalchemy import (
     ColumnElement,
     Select,
     and_,
+    cast,
     exists,
     func,
     literal_column,
@@ -36,7 +37,7 @@ class ByValue:
     """What a page ordered by one key of a range table is made of.
 
     ``columns`` are those to select, the resource's key the first; ``where`` says what matches; ``parameter`` is the
-    key's number in the range table.
+    key's number in the range table. ``backwards`` reads from the end.
     """
 
     key: SortKey
@@ -44,23 +45,35 @@ class ByValue:
     where: ColumnElement[bool]
     parameter: BindParameter[int]
     scope: Scope
+    backwards: bool = False
 
     def page(self, position: Position | None) -> Select[Any]:
-        """Return the statement for the page after a position; it takes the position's parameters, then the limit."""
-        take, own = self.scope.binds.take, self.scope.table.c.key
-        if position is not None and position.sort_values[0] is None:
-            after = position.beyond(own, take(INT8), descending=self.key.descending)
-            return self._lacking().where(after).limit(take(INT8))
-        bounds = () if position is None else (take(SORT_TYPES[self.key.source]), take(INT8))
-        limit = take(INT8)
-        having = self._having(position, bounds).limit(limit).cte(f"having_value{self.scope.binds.count}")
-        enough = select(func.count()).select_from(having).scalar_subquery() >= limit
-        both = union_all(select(having), self._lacking().where(~enough).limit(limit)).subquery()
+        """Return the statement for the page after a position, or before it; it takes its parameters, then the limit."""
+        take = self.scope.binds.take
+        if position is None or position.sort_values[0] is not None:
+            bounds = () if position is None else (take(SORT_TYPES[self.key.source]), take(INT8))
+            having = self._having(position, bounds)
+            # What has no value comes after all that have one.
+            return having.limit(take(INT8)) if self.backwards else self._both(having, self._lacking(), take(INT8))
+        own = self.scope.table.c.key
+        lacking = self._lacking().where(position.beyond(own, take(INT8), descending=self._descending))
+        return self._both(lacking, self._having(None, ()), take(INT8)) if self.backwards else lacking.limit(take(INT8))
+
+    def _both(self, first: Select[Any], then: Select[Any], limit: BindParameter[int]) -> Select[Any]:
+        """Return a page of the first kind, filled up with the other only if there aren't enough of it."""
+        leading = first.limit(limit).cte(f"leading{self.scope.binds.count}")
+        enough = select(func.count()).select_from(leading).scalar_subquery() >= limit
+        both = union_all(select(leading), then.where(~enough).limit(limit)).subquery()
         by_value, by_key = self._directed(both.c.sort_value), self._directed(both.c.key)
-        return select(both).order_by(by_value.nulls_last(), by_key).limit(limit)
+        by_value = by_value.nulls_first() if self.backwards else by_value.nulls_last()
+        return select(both).order_by(by_value, by_key).limit(limit)
+
+    @property
+    def _descending(self) -> bool:
+        return self.key.descending != self.backwards
 
     def _directed(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
-        return directed(column, descending=self.key.descending)
+        return directed(column, descending=self._descending)
 
     def _having(self, position: Position | None, bounds: Sequence[BindParameter[Any]]) -> Select[Any]:
         """Return the matches that have a value, each by its first one in the order, after the bounds if any."""
@@ -75,9 +88,9 @@ class ByValue:
         )
         if position is not None:
             place, bound = tuple_(value, own), tuple_(*bounds)
-            found = found.where(position.beyond(place, bound, descending=self.key.descending))
+            found = found.where(position.beyond(place, bound, descending=self._descending))
             # Follows from the line above, and lets the index scan start there: the row comparison spans two tables.
-            found = found.where(value <= bounds[0] if self.key.descending else value >= bounds[0])
+            found = found.where(value <= bounds[0] if self._descending else value >= bounds[0])
         return found
 
     def _surpassed(self, value: Column[Any]) -> ColumnElement[bool]:
@@ -101,6 +114,5 @@ class ByValue:
         """Return the matches without a value."""
         table, own = SORT_VALUES[self.key.source].table.c, self.scope.table.c.key
         valued = exists().where(table.tenant == self.scope.tenant, table.key == own, table.parameter == self.parameter)
-        return (
-            select(*self.columns, null().label("sort_value")).where(self.where, ~valued).order_by(self._directed(own))
-        )
+        none = cast(null(), SORT_TYPES[self.key.source]).label("sort_value")
+        return select(*self.columns, none).where(self.where, ~valued).order_by(self._directed(own))

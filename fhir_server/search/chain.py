@@ -3,6 +3,9 @@
 A reference's token is the salt of its parameter XOR the hash of ``Type/id``, and every row keeps that hash. So the
 resources at the far end of a chain become the tokens to look for, in an array that PostgreSQL computes once per
 statement; they are looked up in the GIN index, and the rows that carry one are read by their place (``ctid``).
+
+Contained resources are at the far end of ``#id`` references, whose tokens are made of the container's address, too. Every
+step but the first may start from one: its tokens, computed once, are looked up among resources and among contained ones.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from typing import Any
 
 from psycopg.types.numeric import Int8
 from sqlalchemy import (
+    CTE,
     ColumnElement,
     FromClause,
     Select,
@@ -28,6 +32,7 @@ from sqlalchemy import (
 
 from fhir_server.search.condition import INT8, INT8S, AllOf, Candidate, Condition, Scope, current
 from fhir_server.search.slot import PRESENT
+from fhir_server.store.contained import contained
 from fhir_server.store.hashing import value_hash
 from fhir_server.store.tables import partition
 
@@ -79,18 +84,15 @@ class Chain:
 
     def clause(self, scope: Scope) -> ColumnElement[bool]:
         """See Condition."""
-        salt = scope.binds.take(INT8)
-        found = [_tokens(target, salt, scope) for target in self.targets]
-        together = found[0] if len(found) == 1 else union_all(*found)
+        sought = scope.binds.once(lambda: self._sought(scope))
         number = scope.binds.count
         # Some tokens at a time. One by one, each look-up would read the index's list of pending entries anew; and a
         # look-up of all together compares each row that it finds with all of them.
-        sought = select(as_array(together).label("tokens")).offset(literal_column("0")).subquery(f"sought{number}")
         one: ColumnElement[int] = literal_column("1")
         step: ColumnElement[int] = literal_column(str(TOGETHER))
         series = func.generate_series(one, func.cardinality(sought.c.tokens), step)
         start = series.table_valued(column("first")).render_derived(name=f"start{number}")
-        some = literal_column(f"sought{number}.tokens[start{number}.first:start{number}.first + {TOGETHER - 1}]", INT8S)
+        some = literal_column(f"{sought.name}.tokens[start{number}.first:start{number}.first + {TOGETHER - 1}]", INT8S)
         referring = scope.table.alias(f"referring{number}")
         carries = referring.c.tokens.op("&&", is_comparison=True)(some)
         wanted = referring.c.key if scope.tried else _place(referring)
@@ -101,6 +103,22 @@ class Chain:
         if scope.tried:  # a hash of keys answers for each row; an array would be read from its start
             return scope.table.c.key.in_(places)
         return _place(scope.table) == func.any(as_array(places))
+
+    def _sought(self, scope: Scope) -> CTE:
+        """Return the one row that has the array of all tokens."""
+        binds = scope.binds
+        name = f"sought{binds.count}"
+        salt = binds.take(INT8)
+        found: list[Select[Any]] = []
+        entered: set[str] = set()
+        for target in self.targets:
+            start = binds.count
+            found.append(_tokens(target, salt, scope))
+            if target.resource_type not in entered:  # ``#id`` leads to it, however else the reference does
+                entered.add(target.resource_type)
+                binds.count = start
+                found.append(_tokens_inside(target, salt, scope))
+        return select(as_array(union_all(*found)).label("tokens")).offset(literal_column("0")).cte(name)
 
     def holds(self, candidate: Candidate) -> bool:  # noqa: ARG002 - as in Condition
         """Raise TypeError: what a reference leads to isn't in memory. Criteria of grants therefore can't be chains."""
@@ -123,6 +141,16 @@ def _tokens(target: Target, salt: ColumnElement[int], scope: Scope) -> Select[An
     # All parameters mark their presence by the same text: that of the url would find whatever has the reference.
     wanted = and_(wanted, url != literal_column(str(value_hash(PRESENT))))
     return select(url.bitwise_xor(salt)).select_from(table.join(carried, true())).where(wanted)
+
+
+def _tokens_inside(target: Target, salt: ColumnElement[int], scope: Scope) -> Select[Any]:
+    """Return the tokens that references to the wanted contained resources of a type carry."""
+    table = contained.alias(f"inside{scope.binds.count}")
+    if target.url_salt is not None:
+        scope.binds.take(INT8)
+    inner = Scope(table, scope.tenant, scope.binds, paged=False)
+    wanted = current(target.resource_type, target.condition, inner)
+    return select(table.c.reference_hash.bitwise_xor(salt)).where(wanted)
 
 
 def unnested(table: FromClause, name: str) -> FromClause:

@@ -53,7 +53,7 @@ class Extraction:
             kind = part.parameter.type
             for type_name, value in compile_path(part.expression, fhir_type)(element):
                 if kind in CODED:
-                    _add_plain(part, type_name, value, values.tokens, entries.base)
+                    _add_plain(part, type_name, value, values.tokens, entries)
                 else:
                     RANGED[kind][0](_PLAIN, type_name, value, values)
             if not (values.tokens or values.numbers or values.dates or values.strings):
@@ -63,12 +63,12 @@ class Extraction:
         _combine(place, self.parts, found, entries)
 
 
-def _add_plain(part: Part, type_name: str, value: Any, tokens: list[int], base: str) -> None:
+def _add_plain(part: Part, type_name: str, value: Any, tokens: list[int], holder: IndexEntries) -> None:
     plain = replace(_PLAIN, systems=part.parameter.systems)
     if part.parameter.type == "token":
-        token.add_codes(plain, type_name, value, tokens, whole=False)
+        token.add_codes(plain, type_name, value, tokens)
     else:
-        reference.add_addresses(plain, type_name, value, tokens, base)
+        reference.add_addresses(plain, type_name, value, tokens, holder)
 
 
 def _combine(place: Slot, parts: Sequence[Part], found: Sequence[IndexEntries], entries: IndexEntries) -> None:
@@ -191,10 +191,7 @@ def _hashes(part: Part, text: str, environment: Environment) -> Iterator[int]:
         found = reference.searched(unescape(text), part.parameter.targets, None, environment.base_url)
         yield from map(value_hash, found)
         return
-    searched = token.searched_text(text)
-    if searched.endswith("|") and not searched.endswith(r"\|"):
-        raise Unsupported(f"A composite search takes codes; '{searched}' is a whole code system.")
-    yield value_hash(searched)
+    yield from map(value_hash, token.searched_texts(text))
 
 
 def _present(context: Context, parameter: Parameter, environment: Environment) -> Condition:

@@ -7,10 +7,10 @@ A condition's ``shape`` is all that its SQL text depends on; its ``values`` are 
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from psycopg.types.numeric import Int8
 from sqlalchemy import (
@@ -32,21 +32,34 @@ from sqlalchemy.types import TypeEngine
 from fhir_server.store.entries import IndexEntries
 from fhir_server.store.tables import type_ids
 
+T = TypeVar("T")
 INT8 = BigInteger()
 INT8S: ARRAY[int] = ARRAY(BigInteger)
 
 
 class Binds:
-    """Hands out the parameters of a statement, numbered in order."""
+    """Hands out the parameters of a statement, numbered in order.
+
+    A clause may be made of the same parameters for two tables: ``count`` is then set back to where they began.
+    """
 
     def __init__(self) -> None:
         self.count = 0
+        self._made: dict[int, tuple[Any, int]] = {}
 
     def take(self, sql_type: TypeEngine[Any]) -> BindParameter[Any]:
         """Return the next parameter."""
         parameter = bindparam(f"v{self.count}", type_=sql_type)
         self.count += 1
         return parameter
+
+    def once(self, make: Callable[[], T]) -> T:
+        """Return what ``make`` builds of the next parameters; when they come up again, the very same."""
+        start = self.count
+        if start not in self._made:
+            self._made[start] = make(), self.count
+        made, self.count = self._made[start]
+        return made  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +75,11 @@ class Scope:
     binds: Binds
     paged: bool = True
     tried: bool = False
+
+    @property
+    def inside(self) -> bool:
+        """Whether the rows are contained resources."""
+        return "container_key" in self.table.c
 
 
 @dataclass(frozen=True, slots=True)

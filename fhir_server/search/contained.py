@@ -35,13 +35,14 @@ def index_contained(
     resource: dict[str, Any], tenant: int, parameters: SearchParameters, base_url: str
 ) -> list[Contained]:
     """Return what a resource contains, with index entries."""
+    container = f"{resource['resourceType']}/{resource['id']}"
     return [
         Contained(
             inner["resourceType"],
             inner.get("id", ""),
             next_key(),
             encode(inner),
-            index(inner["resourceType"], inner, tenant, parameters, base_url),
+            index(inner["resourceType"], inner, tenant, parameters, base_url, container),
         )
         for inner in resource.get("contained", ())
     ]

@@ -92,7 +92,9 @@ def _reason(parameter: Parameter) -> str:
 def _missing(parameter: Parameter, criterion: Criterion, environment: Environment) -> Condition:
     column = parameter.code in COLUMNS
     if not parameter.indexed and not column:
-        raise Unsupported(f"Modifier ':missing' is not supported on search parameter '{parameter.code}'.")
+        known = parameter.code in full_text.COLUMNS
+        why = ": words are indexed, not whether there are any" if known else ""
+        raise Unsupported(f"Modifier ':missing' is not supported on search parameter '{parameter.code}'{why}.")
     if criterion.value not in ("true", "false"):
         raise ValueError("':missing' takes true or false")
     if column:  # every resource has an id and an instant of its last update

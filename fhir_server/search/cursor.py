@@ -1,4 +1,4 @@
-"""Where a page ended, as an opaque signed text in the ``next`` link, https://hl7.org/fhir/R4/http.html#paging.
+"""Where a page begins or ended, as an opaque signed text in the ``previous`` or ``next`` link, https://hl7.org/fhir/R4/http.html#paging.
 
 It names the last resource's place in the order, not a count of resources, so that pages don't shift while others write.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import hmac
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -20,23 +21,54 @@ _SIGNATURE_LENGTH = 16
 _LONGEST = 8192
 
 
-def seal(query: BoundQuery, position: Sequence[Any], key: bytes) -> str:
-    """Return the cursor of a place: the sort values as JSON values, then the resource's key."""
-    return seal_place(_asked(query), position, key)
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A place in the order, as JSON values, and what of it is wanted: what comes after it, or ``backwards`` before it.
+
+    ``inclusive`` says that the resource at the place itself is wanted, too.
+    """
+
+    values: Sequence[Any]
+    backwards: bool = False
+    inclusive: bool = False
+
+    def to_json(self) -> Sequence[Any]:
+        """Return what a cursor says: usually the values alone."""
+        return [self.values, self.backwards, self.inclusive] if self.backwards or self.inclusive else self.values
+
+    @classmethod
+    def from_json(cls, said: list[Any]) -> Place:
+        """Return the place that a cursor tells of."""
+        return cls(*said) if isinstance(said[0], list) else cls(said)
 
 
-def unseal(query: BoundQuery, text: str, key: bytes) -> list[Any]:
-    """Return the place that a cursor names. Raises InvalidSearch unless it was sealed for the same tenant and query."""
-    return unseal_place(_asked(query), text, key)
+def turn(shown: Sequence[Sequence[Any]], place: Place | None, *, more: bool) -> tuple[Place | None, Place | None]:
+    """Return where the pages before and after one are, None where there is none.
+
+    ``shown`` are the places of the page's resources, in order; ``place`` is where the page was asked for; ``more`` says
+    that there is more in the direction in which it was read.
+    """
+    if not shown:
+        back = None if place is None else Place(place.values, not place.backwards, inclusive=True)
+        return (None, back) if place is None or place.backwards else (back, None)
+    before, after = Place(shown[0], backwards=True), Place(shown[-1])
+    if place is not None and place.backwards:
+        return before if more else None, after
+    return None if place is None else before, after if more else None
 
 
-def seal_place(asked: Hashable, position: Sequence[Any], key: bytes) -> str:
+def asked(query: BoundQuery) -> Hashable:
+    """Return what a search on one type asks for."""
+    return query.tenant, query.resource_type, query.matching
+
+
+def seal_place(question: Hashable, position: Sequence[Any], key: bytes) -> str:
     """Return the cursor of a place, as JSON values, in the answer to what was asked."""
     payload = msgspec.json.encode(position)
-    return urlsafe_b64encode(_sign(asked, payload, key) + payload).decode().rstrip("=")
+    return urlsafe_b64encode(_sign(question, payload, key) + payload).decode().rstrip("=")
 
 
-def unseal_place(asked: Hashable, text: str, key: bytes) -> list[Any]:
+def unseal_place(question: Hashable, text: str, key: bytes) -> list[Any]:
     """Return the place that a cursor names. Raises InvalidSearch unless it was sealed for the same question."""
     if len(text) > _LONGEST:
         raise _refused()
@@ -45,18 +77,14 @@ def unseal_place(asked: Hashable, text: str, key: bytes) -> list[Any]:
     except ValueError:
         raise _refused() from None
     signature, payload = sealed[:_SIGNATURE_LENGTH], sealed[_SIGNATURE_LENGTH:]
-    if not hmac.compare_digest(signature, _sign(asked, payload, key)):
+    if not hmac.compare_digest(signature, _sign(question, payload, key)):
         raise _refused()
     position: list[Any] = msgspec.json.decode(payload)
     return position
 
 
-def _asked(query: BoundQuery) -> Hashable:
-    return query.tenant, query.resource_type, query.matching
-
-
-def _sign(asked: Hashable, payload: bytes, key: bytes) -> bytes:
-    context = msgspec.json.encode(asked)
+def _sign(question: Hashable, payload: bytes, key: bytes) -> bytes:
+    context = msgspec.json.encode(question)
     return hmac.digest(key, len(context).to_bytes(4, "big") + context + payload, "sha256")[:_SIGNATURE_LENGTH]
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from time import time
-from typing import Any
+from typing import Any, NamedTuple
 
 from psycopg.types.numeric import Int4, Int8
-from sqlalchemy import ColumnElement, Integer, select
+from sqlalchemy import ColumnElement, Integer, literal_column, select
 
 from conformance.primitives import date_range
 from fhir_server.search.comparison import split_prefix
@@ -59,20 +59,46 @@ def _hull(spans: Iterable[Span]) -> Span | None:
 
 
 # Each comparison of a resource's span [low, high) with the search value's span [start, end), for integers and for SQL
-# columns alike; ``&`` and ``|`` mean the same on both. ``low < end`` in ``eq`` follows from the rest, but bounds the
-# index scan.
+# columns alike; ``&`` and ``|`` mean the same on both. In ``eq``, ``le`` and ``eb`` what is said of ``low`` and the end
+# follows from the rest, but bounds the index scan.
 COMPARE: Mapping[str, Callable[[Any, Any, Any, Any], Any]] = {
     "eq": lambda low, high, start, end: (low >= start) & (low < end) & (high <= end),
     "ne": lambda low, high, start, end: (low < start) | (high > end),
     "gt": lambda _, high, __, end: high > end,
     "lt": lambda low, _, start, __: low < start,
     "ge": lambda low, high, start, end: (low >= start) | (high > end),
-    "le": lambda low, high, start, end: (low < start) | (high <= end),
+    "le": lambda low, high, start, end: (low < end) & ((low < start) | (high <= end)),
     "sa": lambda low, _, __, end: low >= end,
-    "eb": lambda _, high, start, __: high <= start,
+    "eb": lambda low, high, start, __: (low < start) & (high <= start),
     "ap": lambda low, high, start, end: (low < end) & (high > start),
 }
 _MICROSECONDS = 1_000_000
+# A year and more: no date, dateTime or instant is longer, so that one which ends after an instant begins soon before it.
+_LONGEST = 367 * 24 * 60 * 60 * _MICROSECONDS
+_BEGINS_NEAR: Mapping[str, Callable[[Any, Any, Any], Any]] = {
+    "gt": lambda low, _, end: low > end - literal_column(str(_LONGEST)),
+    "ge": lambda low, _, end: low > end - literal_column(str(_LONGEST)),
+    "ap": lambda low, start, _: low > start - literal_column(str(_LONGEST)),
+}
+"""What follows from a comparison about ``low`` of a short span, and bounds the index scan from below."""
+_LONG_TYPES = frozenset(("Period", "Timing", "Extension"))
+
+
+class Kept(NamedTuple):
+    """What is known of all values of a parameter: ``short``, they are no longer than a year; ``single``, each resource has one."""
+
+    short: bool
+    single: bool
+
+
+def kept(parameter: Parameter) -> Kept:
+    """Return what the elements that a parameter reads tell of its values."""
+    elements = [branch.element for branch in parameter.branches]
+    short = all(element is not None and _LONG_TYPES.isdisjoint(element.types) for element in elements)
+    return Kept(short, len(elements) == 1 and parameter.branches[0].single)
+
+
+_UNKNOWN = Kept(short=False, single=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,39 +109,93 @@ class Compares:
     prefix: str
     start: int
     end: int
+    kept: Kept = _UNKNOWN
 
     @property
     def shape(self) -> Hashable:
         """See Condition."""
-        return ("date", self.prefix)
+        return ("date", self.prefix, self.kept.short)
 
     def values(self) -> Iterator[Any]:
         """See Condition."""
-        yield Int4(self.parameter)
-        yield Int8(self.start)
-        yield Int8(self.end)
+        return _values([self])
 
     def clause(self, scope: Scope) -> ColumnElement[bool]:
         """See Condition."""
-        columns, take = date_index.c, scope.binds.take
-        found = select(columns.key).where(columns.tenant == scope.tenant, columns.parameter == take(Integer()))
-        return scope.table.c.key.in_(
-            found.where(COMPARE[self.prefix](columns.low, columns.high, take(INT8), take(INT8)))
-        )
+        return _clause([self], scope)
 
     def holds(self, candidate: Candidate) -> bool:
         """See Condition."""
-        compare = COMPARE[self.prefix]
-        return any(
-            compare(e.low, e.high, self.start, self.end)
-            for e in candidate.entries.dates
-            if e.parameter == self.parameter
-        )
+        return _holds([self], candidate)
 
 
-def condition(_: Parameter, place: Slot, __: str | None, values: Sequence[str], ___: Environment) -> Condition:
+@dataclass(frozen=True, slots=True)
+class ComparesOne:
+    """One span of a parameter fulfils several comparisons, which read the index together."""
+
+    comparisons: tuple[Compares, ...]
+
+    @property
+    def shape(self) -> Hashable:
+        """See Condition."""
+        return ("dates", *(comparison.shape for comparison in self.comparisons))
+
+    def values(self) -> Iterator[Any]:
+        """See Condition."""
+        return _values(self.comparisons)
+
+    def clause(self, scope: Scope) -> ColumnElement[bool]:
+        """See Condition."""
+        return _clause(self.comparisons, scope)
+
+    def holds(self, candidate: Candidate) -> bool:
+        """See Condition."""
+        return _holds(self.comparisons, candidate)
+
+
+def _values(comparisons: Sequence[Compares]) -> Iterator[Any]:
+    yield Int4(comparisons[0].parameter)
+    for comparison in comparisons:
+        yield Int8(comparison.start)
+        yield Int8(comparison.end)
+
+
+def _clause(comparisons: Sequence[Compares], scope: Scope) -> ColumnElement[bool]:
+    columns, take = date_index.c, scope.binds.take
+    found = select(columns.key).where(columns.tenant == scope.tenant, columns.parameter == take(Integer()))
+    for comparison in comparisons:
+        start, end = take(INT8), take(INT8)
+        found = found.where(COMPARE[comparison.prefix](columns.low, columns.high, start, end))
+        if comparison.kept.short and comparison.prefix in _BEGINS_NEAR:
+            found = found.where(_BEGINS_NEAR[comparison.prefix](columns.low, start, end))
+    return scope.table.c.key.in_(found)
+
+
+def _holds(comparisons: Sequence[Compares], candidate: Candidate) -> bool:
+    return any(
+        all(COMPARE[c.prefix](e.low, e.high, c.start, c.end) for c in comparisons)
+        for e in candidate.entries.dates
+        if e.parameter == comparisons[0].parameter
+    )
+
+
+def condition(parameter: Parameter, place: Slot, _: str | None, values: Sequence[str], __: Environment) -> Condition:
     """Return what a search for dates asks for. Raises ValueError for a bad prefix or date."""
-    return any_of([Compares(place.parameter, *searched_span(unescape(value))) for value in values])
+    known = kept(parameter)
+    return any_of([Compares(place.parameter, *searched_span(unescape(value)), known) for value in values])
+
+
+def compare_together(conditions: Iterable[Condition]) -> list[Condition]:
+    """Return a conjunction with those comparisons joined that are about the one span of a resource."""
+    of_parameter: dict[int, list[Compares]] = {}
+    others: list[Condition] = []
+    for condition in conditions:
+        if isinstance(condition, Compares) and condition.kept.single:
+            of_parameter.setdefault(condition.parameter, []).append(condition)
+        else:
+            others.append(condition)
+    joined = (found[0] if len(found) == 1 else ComparesOne(tuple(found)) for found in of_parameter.values())
+    return [*others, *joined]
 
 
 def present(place: Slot) -> Condition:

@@ -16,6 +16,7 @@ from fhir_server.search import cursor, totals
 from fhir_server.search import page as paging
 from fhir_server.search.bind import bind
 from fhir_server.search.contained import place_matches, split
+from fhir_server.search.cursor import Place
 from fhir_server.search.environment import Environment
 from fhir_server.search.include import Inclusion
 from fhir_server.search.incomplete import find_incomplete
@@ -26,6 +27,7 @@ from fhir_server.search.rewrites import Rewritten, rewrite
 from fhir_server.search.searchset import Match, SearchPage
 from fhir_server.search.session import Session
 from fhir_server.search.several import Compartment, bind_together, within
+from fhir_server.search.steady import leads_by_index
 from fhir_server.search.terms import bind_with_terms
 from fhir_server.store.occupied import occupied
 from fhir_server.store.tables import type_ids
@@ -79,11 +81,9 @@ async def search(
     if compartment is not None:
         bound = within(bound, compartment, environment)
     queries = [rewrite(part, caller, environment) for part in split(bound)]
-    found = _Found([], None, None)
+    found = _Found([], (None, None), None)
     if len(queries) > 1 and bound.count:
-        types = (resource_type,)
-        position = _unsealed_together(types, queries[0], cursor_key)
-        found = await _page_together(session, queries, position, (types, cursor_key))
+        found = await _page_together(session, queries, _Cursors(_asked((resource_type,), queries[0]), cursor_key))
     elif bound.count:
         found = await _page(session, queries[0], cursor_key)
     if bound.contained != "false":
@@ -121,22 +121,46 @@ async def search_types(
     if not queries:
         raise Forbidden(f"{caller.subject} may not search any of these types.")
     first = queries[0]
-    position = _unsealed_together(resource_types, first, cursor_key)
+    cursors = _Cursors(_asked(resource_types, first), cursor_key)
+    cursors.place(first)
     if len(queries) > MANY_TYPES:
         there = await occupied(session, caller.tenant, [query.resource_type for query in queries])
         queries = [query for query in queries if query.resource_type in there] or queries[:1]
-    found = _Found([], None, None)
+    found = _Found([], (None, None), None)
     if first.count:
-        found = await _page_together(session, queries, position, (resource_types, cursor_key))
+        found = await _page_together(session, queries, cursors)
     return await _finish(session, queries, found, caller, environment)
 
 
 class _Found(NamedTuple):
-    """A page's matches, the cursor of the next page, and the total if it came along."""
+    """A page's matches, the cursors of the pages before and after it, and the total if it came along."""
 
     matches: list[Match]
-    next_cursor: str | None
+    cursors: tuple[str | None, str | None]
     total: int | None
+
+
+class _Cursors(NamedTuple):
+    """Makes and reads the cursors of the answers to one question."""
+
+    question: Hashable
+    key: bytes
+
+    def place(self, query: Rewritten) -> Place | None:
+        """Return the place that a query's cursor names, if it has one. Raises InvalidSearch for a foreign cursor."""
+        if query.cursor is None:
+            return None
+        return Place.from_json(cursor.unseal_place(self.question, query.cursor, self.key))
+
+    def around(
+        self, shown: Sequence[Sequence[Any]], place: Place | None, *, more: bool
+    ) -> tuple[str | None, str | None]:
+        """Return the cursors of the pages before and after one, see ``cursor.turn``."""
+        before, after = cursor.turn(shown, place, more=more)
+        return self._sealed(before), self._sealed(after)
+
+    def _sealed(self, place: Place | None) -> str | None:
+        return None if place is None else cursor.seal_place(self.question, place.to_json(), self.key)
 
 
 async def _finish(
@@ -158,28 +182,39 @@ async def _finish(
             issues.append(Issue("information", "informational", "The total is an estimate."))
     if total is None and query.total != "none":
         total = await totals.count(session, queries)
-    return SearchPage(found.matches, included, issues, total, list(query.used), found.next_cursor, query.view)
+    previous, following = found.cursors
+    return SearchPage(found.matches, included, issues, total, list(query.used), following, query.view, previous)
 
 
 async def _page(session: Session, query: Rewritten, cursor_key: bytes) -> _Found:
-    position = None
-    if query.cursor is not None:
-        *given, key = cursor.unseal(query, query.cursor, cursor_key)
-        position = Position(_sort_values(query, given), key)
+    cursors = _Cursors(cursor.asked(query), cursor_key)
+    place, position = cursors.place(query), None
+    if place is not None:
+        *given, key = place.values
+        position = Position(_sort_values(query, given), key, place.inclusive, place.backwards)
     counted = query.total == "accurate"
     known = totals.REMEMBERED.known(query) if counted else None
     state = (known[0] if known else "") if counted else None
-    few = paging.by_one_value(query.sort) and query not in _wide
-    rows = await session.fetch(*paging.page(query, position, few=few, state=state))
-    if few and rows and rows[0][paging.COLUMNS + 1] > paging.MOST_SORTED:
+    steady = not counted and leads_by_index(query.where)
+    few = (paging.by_one_value(query.sort) or (steady and not query.sort)) and query not in _wide
+    rows = await session.fetch(*paging.page(query, position, few=few, state=state), steady=few and steady)
+    if few and rows and rows[0][paging.COLUMNS + len(query.sort)] > paging.MOST_SORTED:
         _wide.add(query)
         rows = await session.fetch(*paging.page(query, position, state=state))
     total = _total(query, rows, position, known) if counted else None
-    matches = [_match(paging.number_of(query), row) for row in rows[: query.count]]
-    if len(rows) <= query.count:
-        return _Found(matches, None, total)
-    last = rows[query.count - 1]
-    return _Found(matches, cursor.seal(query, _place(query, last), cursor_key), total)
+    shown = _in_order(rows[: query.count], place)
+    matches = [_match(paging.number_of(query), row) for row in shown]
+    around = cursors.around([_place(query, row) for row in _ends(shown)], place, more=len(rows) > query.count)
+    return _Found(matches, around, total)
+
+
+def _in_order(rows: list[tuple[Any, ...]], place: Place | None) -> list[tuple[Any, ...]]:
+    return rows[::-1] if place is not None and place.backwards else rows
+
+
+def _ends(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """Return the first row and the last."""
+    return [rows[0], rows[-1]] if rows else []
 
 
 def _total(
@@ -210,40 +245,27 @@ def _match(number: int, row: Sequence[Any]) -> Match:
     return Match(_TYPE_NAMES[abs(number)], id_, version, last_updated, content, key, "" if number < 0 else None)
 
 
-Together = tuple[tuple[str, ...], bytes]
-"""The types that a cursor is for, and the key to seal it."""
-
-
 def _asked(resource_types: tuple[str, ...], query: Rewritten) -> Hashable:
     return query.tenant, resource_types, query.matching
 
 
-def _unsealed_together(resource_types: tuple[str, ...], query: Rewritten, cursor_key: bytes) -> list[Any] | None:
-    if query.cursor is None:
-        return None
-    return cursor.unseal_place(_asked(resource_types, query), query.cursor, cursor_key)
-
-
-async def _page_together(
-    session: Session, queries: Sequence[Rewritten], sealed: list[Any] | None, together: Together
-) -> _Found:
+async def _page_together(session: Session, queries: Sequence[Rewritten], cursors: _Cursors) -> _Found:
     query, count = queries[0], queries[0].count
-    positions = [_position_among(q, sealed) for q in queries]
+    place = cursors.place(query)
+    positions = [_position_among(q, place) for q in queries]
     rows = await session.fetch(*paging.together(queries, positions))
-    matches = [_match(number, row) for number, *row in rows[:count]]
-    if len(rows) <= count:
-        return _Found(matches, None, None)
-    number, *last = rows[count - 1]
-    resource_types, cursor_key = together
-    sealed = [*_place(query, last), number]
-    return _Found(matches, cursor.seal_place(_asked(resource_types, query), sealed, cursor_key), None)
+    shown = _in_order(rows[:count], place)
+    matches = [_match(number, row) for number, *row in shown]
+    ends = [[*_place(query, row), number] for number, *row in _ends(shown)]
+    return _Found(matches, cursors.around(ends, place, more=len(rows) > count), None)
 
 
-def _position_among(query: Rewritten, sealed: list[Any] | None) -> Position | None:
-    """Return the place of a cursor as seen from one of the types: another's resource with the same key may follow."""
-    if sealed is None:
+def _position_among(query: Rewritten, place: Place | None) -> Position | None:
+    """Return a cursor's place as seen from one of the types: another's resource with the same key may lie beyond it."""
+    if place is None:
         return None
-    *given, key, number = sealed
+    *given, key, number = place.values
     own = paging.number_of(query)
-    follows = own < number if newest_first(query.sort) else own > number
-    return Position(_sort_values(query, given), key, inclusive=follows)
+    downwards = newest_first(query.sort) != place.backwards
+    inclusive = (own < number if downwards else own > number) or (place.inclusive and own == number)
+    return Position(_sort_values(query, given), key, inclusive, place.backwards)

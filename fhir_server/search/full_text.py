@@ -65,7 +65,7 @@ class HasWords:
     def clause(self, scope: Scope) -> ColumnElement[bool]:
         """See Condition."""
         marked, plain = scope.binds.take(Text()), scope.binds.take(Text())
-        if "container_key" in scope.table.c:  # contained resources have no words in the index
+        if scope.inside:  # contained resources have no words in the index
             return self._words(scope.table.c.content).op("@@", is_comparison=True)(cast(plain, TSQUERY))
         number = scope.binds.count
         table = partition(self.resource_type).alias(f"unindexed{number}")

@@ -85,7 +85,7 @@ class Related:
     def clause(self, scope: Scope) -> ColumnElement[bool]:
         """See Condition."""
         salt = scope.binds.take(INT8)
-        hashes = self._wholes(scope) if self.above else self._parts(scope)
+        hashes = scope.binds.once(lambda: self._wholes(scope) if self.above else self._parts(scope))
         found = hashes.subquery(f"related{scope.binds.count}")
         return carries(scope, select(next(iter(found.c)).bitwise_xor(salt).label("token")))
 

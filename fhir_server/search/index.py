@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from itertools import pairwise
 from typing import Any
 
 from conformance.definitions import types
@@ -17,7 +18,8 @@ from fhir_server.search.composite import extractions
 from fhir_server.search.composite_definition import Tuples
 from fhir_server.search.kinds import KINDS
 from fhir_server.search.registry import Parameter, SearchParameters, standard
-from fhir_server.search.slot import Extract, Slot, slot
+from fhir_server.search.slot import Extract, Slot, Wider, slot
+from fhir_server.search.unequal import add_common
 from fhir_server.store.entries import IndexEntries
 from fhir_server.store.index_state import INDEX_FORMAT
 
@@ -34,6 +36,14 @@ class _Step:
     extract: Extract
     slot: Slot
     marked: bool
+    wider: Wider | None = None
+    # Whether other steps read values of the same parameter.
+    shared: bool = False
+
+
+_Listed = dict[int, list[tuple[_Step, list[tuple[str, Any]], list[int]]]]
+"""By a parameter's mark of presence, where it may have several values: what steps found, and between which of the tokens
+each value's own are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,19 +58,26 @@ def index(
     tenant: int,
     parameters: SearchParameters | None = None,
     base_url: str = "",
+    container: str = "",
 ) -> IndexEntries:
     """Return a resource's index entries. A value that no index can hold is left out; nothing is raised for it.
 
-    References below ``base_url`` count as those to ``Type/id``.
+    References below ``base_url`` count as those to ``Type/id``. ``container`` is the ``Type/id`` of what contains the
+    resource; without, it stands by itself.
     """
     plan = _known_plan(resource_type, tenant, parameters or standard())
-    entries = IndexEntries(base=f"{base_url}/" if base_url else "")
+    if not container and "id" in resource:
+        container = f"{resource_type}/{resource['id']}"
+    entries = IndexEntries(base=f"{base_url}/" if base_url else "", container=container)
+    listed: _Listed = {}
     for step in plan.always:
-        _run(step, resource, entries)
+        _run(step, resource, entries, listed)
     by_key = plan.by_key
     for key in resource:
         for step in by_key.get(key, ()):
-            _run(step, resource, entries)
+            _run(step, resource, entries, listed)
+    for runs in listed.values():
+        _add_common(runs, entries)
     entries.tokens = list(dict.fromkeys(entries.tokens))
     entries.strings = list(dict.fromkeys(entries.strings))
     entries.dates = list(dict.fromkeys(entries.dates))
@@ -68,14 +85,20 @@ def index(
     return entries
 
 
-def _run(step: _Step, resource: dict[str, Any], entries: IndexEntries) -> None:
+def _run(step: _Step, resource: dict[str, Any], entries: IndexEntries, listed: _Listed) -> None:
     try:
         found = step.evaluate(resource)
     except (FHIRPathError, ArithmeticError):
         return  # the expression of a tenant's own parameter, which doesn't suit this resource
     if found and step.marked:
         entries.tokens.append(step.slot.present)
+    bounds: list[int] | None = None
+    if step.wider is not None and found and (step.shared or len(found) > 1):
+        bounds = []
+        listed.setdefault(step.slot.present, []).append((step, found, bounds))
     for fhir_type, value in found:
+        if bounds is not None:
+            bounds.append(len(entries.tokens))
         if fhir_type == "Extension":
             typed = _extension_value(value)
             if typed is None:
@@ -85,6 +108,28 @@ def _run(step: _Step, resource: dict[str, Any], entries: IndexEntries) -> None:
             step.extract(step.slot, fhir_type, value, entries)
         except (ValueError, FHIRPathError, ArithmeticError):
             continue  # an odd date or an unpaired surrogate: stored as it is, but not findable by it
+    if bounds is not None:
+        bounds.append(len(entries.tokens))
+
+
+def _add_common(runs: Sequence[tuple[_Step, list[tuple[str, Any]], list[int]]], entries: IndexEntries) -> None:
+    """Add what all values of one parameter have in common, if there are several."""
+    if sum(len(found) for _, found, _ in runs) > 1:
+        each = [
+            [*entries.tokens[start:end], *_wider(step, *pair, entries.base)]
+            for step, found, bounds in runs
+            for pair, (start, end) in zip(found, pairwise(bounds), strict=True)
+        ]
+        add_common(runs[0][0].slot, each, entries.tokens)
+
+
+def _wider(step: _Step, fhir_type: str, value: Any, base: str) -> Sequence[int]:
+    assert step.wider is not None  # noqa: S101 - else nothing of it is listed
+    typed = _extension_value(value) if fhir_type == "Extension" else (fhir_type, value)
+    try:
+        return step.wider(step.slot, *typed, base) if typed else ()
+    except ValueError:
+        return ()  # an unpaired surrogate
 
 
 def _known_plan(resource_type: str, tenant: int, parameters: SearchParameters) -> _Plan:
@@ -121,7 +166,8 @@ def _plan(resource_type: str, tenant: int, parameters: SearchParameters) -> _Pla
         place, kind = slot(tenant, parameter), KINDS[parameter.type]
         for branch in parameter.branches:
             evaluate = _evaluate(branch.expression, resource_type)
-            add(_Step(evaluate, kind.extract, place, kind.present is None), branch.keys)
+            several = len(parameter.branches) > 1
+            add(_Step(evaluate, kind.extract, place, kind.present is None, kind.wider, several), branch.keys)
     return _Plan(tuple(always), {key: tuple(steps) for key, steps in by_key.items()})
 
 

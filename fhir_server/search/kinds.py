@@ -23,7 +23,7 @@ from fhir_server.search.bound import SortSource
 from fhir_server.search.condition import Condition, has_any
 from fhir_server.search.environment import Environment
 from fhir_server.search.registry import Parameter
-from fhir_server.search.slot import Extract, Slot, slot
+from fhir_server.search.slot import Extract, Slot, Wider, slot
 from fhir_server.store.entries import IndexEntries
 
 
@@ -33,7 +33,7 @@ class Kind:
 
     ``condition`` takes (parameter, slot, modifier, escaped alternatives, environment) and raises ValueError for bad values.
     ``present`` says that a resource has the parameter; None when tokens mark that. ``sort`` names the index to order
-    by.
+    by. ``wider`` is there where values that are one by one unequal can be told, see ``unequal``.
     """
 
     extract: Extract
@@ -41,6 +41,7 @@ class Kind:
     modifiers: frozenset[str]
     present: Callable[[Slot], Condition] | None = None
     sort: SortSource | None = None
+    wider: Wider | None = None
 
 
 def no_entries(_: Slot, __: str, ___: Any, ____: IndexEntries) -> None:
@@ -49,9 +50,9 @@ def no_entries(_: Slot, __: str, ___: Any, ____: IndexEntries) -> None:
 
 KINDS: Mapping[str, Kind] = MappingProxyType(
     {
-        "token": Kind(token.extract, token.condition, token.MODIFIERS),
-        "reference": Kind(reference.extract, reference.condition, reference.MODIFIERS),
-        "uri": Kind(uri.extract, uri.condition, uri.MODIFIERS),
+        "token": Kind(token.extract, token.condition, token.MODIFIERS, wider=token.wider),
+        "reference": Kind(reference.extract, reference.condition, reference.MODIFIERS, wider=reference.wider),
+        "uri": Kind(uri.extract, uri.condition, uri.MODIFIERS, wider=uri.wider),
         "string": Kind(string.extract, string.condition, string.MODIFIERS, string.present, "string"),
         "date": Kind(date.extract, date.condition, date.MODIFIERS, date.present, "date"),
         "number": Kind(number.extract, number.condition, number.MODIFIERS, number.present, "number"),

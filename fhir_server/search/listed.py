@@ -7,7 +7,7 @@ from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, LargeBinary, Text, case, cast, func, literal_column, select
+from sqlalchemy import ColumnElement, LargeBinary, Text, case, cast, false, func, literal_column, select
 from sqlalchemy.dialects.postgresql import JSONB, JSONPATH
 
 from fhir_server.search.chain import Target
@@ -62,6 +62,8 @@ class Listed:
         pattern: ColumnElement[str] = literal_column(
             rf"'^{self.resource_type}/([A-Za-z0-9.-]{{1,64}})(?:/_history/.*)?$'"
         )
+        if scope.inside:
+            return false()  # entries of a List never name what another resource contains
         id_ = func.substring(relative, pattern)
         return scope.table.c.id.in_(select(id_).where(id_.is_not(None)))
 

@@ -52,17 +52,19 @@ SORT_TYPES: dict[str, TypeEngine[Any]] = {
 class Position:
     """A place in the order: the sort values of a resource, None where it has none, and its key.
 
-    ``inclusive`` says that another type's resource with the same values and key comes after it.
+    What is wanted comes after it, or with ``backwards`` before it; ``inclusive`` says that so does a resource with the same
+    values and key, another type's or its own.
     """
 
     sort_values: tuple[Any, ...]
     key: int
     inclusive: bool = False
+    backwards: bool = False
 
     @property
     def shape(self) -> Hashable:
         """All that the SQL text depends on."""
-        return self.inclusive, tuple(value is None for value in self.sort_values)
+        return self.inclusive, self.backwards, tuple(value is None for value in self.sort_values)
 
     def values(self) -> list[Any]:
         """Return the parameters in the order in which ``after`` takes them."""
@@ -70,7 +72,7 @@ class Position:
         return [*present, Int8(self.key)]
 
     def beyond(self, column: Any, bound: Any, *, descending: bool) -> ColumnElement[bool]:
-        """Return whether a key, or a row that ends with one, comes after this place's."""
+        """Return whether a key, or a row that ends with one, lies beyond this place's, in the direction of reading."""
         if self.inclusive:
             return column <= bound if descending else column >= bound  # type: ignore[no-any-return]
         return column < bound if descending else column > bound  # type: ignore[no-any-return]
@@ -103,14 +105,18 @@ def directed(column: ColumnElement[Any], *, descending: bool) -> ColumnElement[A
 
 
 def ordering(
-    sort: Sequence[SortKey], columns: Sequence[ColumnElement[Any]], key_column: ColumnElement[Any]
+    sort: Sequence[SortKey],
+    columns: Sequence[ColumnElement[Any]],
+    key_column: ColumnElement[Any],
+    *,
+    backwards: bool = False,
 ) -> list[ColumnElement[Any]]:
-    """Return the ORDER BY list, up to the resource's key."""
+    """Return the ORDER BY list, up to the resource's key; ``backwards`` from the end."""
     order: list[ColumnElement[Any]] = []
     for key, column in zip(sort, columns, strict=True):
-        item = directed(column, descending=key.descending)
-        order.append(item if key.is_column else item.nulls_last())
-    return [*order, directed(key_column, descending=newest_first(sort))]
+        item = directed(column, descending=key.descending != backwards)
+        order.append(item if key.is_column else item.nulls_first() if backwards else item.nulls_last())
+    return [*order, directed(key_column, descending=newest_first(sort) != backwards)]
 
 
 def after(
@@ -120,13 +126,14 @@ def after(
     position: Position,
     scope: Scope,
 ) -> ColumnElement[bool]:
-    """Return the condition that a row comes after a place."""
+    """Return the condition that a row comes after a place, or before it."""
     take = scope.binds.take
     given = [
         None if value is None else take(SORT_TYPES[key.source])
         for key, value in zip(sort, position.sort_values, strict=True)
     ]
-    key_value, descending = take(INT8), newest_first(sort)
+    backwards = position.backwards
+    key_value, descending = take(INT8), newest_first(sort) != backwards
     if len(sort) == 1 and sort[0].is_column:
         # A row comparison, which the index over both columns can start from.
         row, bound = tuple_(columns[0], key_column), tuple_(given[0], key_value)
@@ -135,10 +142,12 @@ def after(
     for key, column, value in reversed(list(zip(sort, columns, given, strict=True))):
         if value is None:
             tail = and_(column.is_(None), tail)
+            if backwards:
+                tail = or_(column.is_not(None), tail)
             continue
-        beyond = column < value if key.descending else column > value
+        beyond = column < value if key.descending != backwards else column > value
         tail = or_(beyond, and_(column == value, tail))
-        if not key.is_column:
+        if not key.is_column and not backwards:
             tail = or_(tail, column.is_(None))
     return tail
 

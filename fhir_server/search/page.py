@@ -54,6 +54,10 @@ def by_one_value(sort: Sequence[SortKey]) -> bool:
     return len(sort) == 1 and sort[0].parameter is not None
 
 
+def _backwards(position: Position | None) -> bool:
+    return position is not None and position.backwards
+
+
 def _position_of(position: Position | None) -> tuple[Any, list[Any]]:
     return (None, []) if position is None else (position.shape, position.values())
 
@@ -65,9 +69,10 @@ def _parameters(query: Rewritten) -> list[Any]:
 def page(query: Rewritten, position: Position | None, *, few: bool = False, state: str | None = None) -> Run:
     """Return the statement for one page and one row more: key, id, version, last_updated, content, sort values.
 
-    ``few`` sorts at most MOST_SORTED matches; the next column tells how many of them, up to one more, there are, and
-    when there are more the rows mean nothing. With a ``state`` of the database two more columns are its state now
-    (NULL in a transaction that wrote) and the number of all matches, NULL when the state is still the same.
+    Before a position the rows come backwards, the nearest first.
+    ``few`` sorts at most MOST_SORTED matches, by one value or by key; the next column tells how many of them, up to one
+    more, there are, and when there are more the rows mean nothing. With a ``state`` of the database two more columns are
+    its state now (NULL in a transaction that wrote) and the number of all matches, NULL when the state is still the same.
     """
     place, values = _position_of(position)
     shape = (
@@ -99,13 +104,15 @@ def _page(query: Rewritten, position: Position | None, *, few: bool, counted: bo
 def _ordered(query: Rewritten, position: Position | None, scope: Scope, *, few: bool = False) -> Select[Any]:
     where = current(query.resource_type, query.where, scope)
     if by_one_value(query.sort) and not few:
-        return ByValue(query.sort[0], row_of(scope), where, scope.binds.take(Integer()), scope).page(position)
-    if all(key.is_column for key in query.sort):
+        parameter = scope.binds.take(Integer())
+        return ByValue(query.sort[0], row_of(scope), where, parameter, scope, _backwards(position)).page(position)
+    if not few and all(key.is_column for key in query.sort):
         columns, own = [scope.table.c[key.source] for key in query.sort], scope.table.c.key
         if position:
             where = and_(where, after(query.sort, columns, own, position, scope))
         labelled = [column.label(f"s{number}") for number, column in enumerate(columns)]
-        found = select(*row_of(scope), *labelled).where(where).order_by(*ordering(query.sort, columns, own))
+        order = ordering(query.sort, columns, own, backwards=_backwards(position))
+        found = select(*row_of(scope), *labelled).where(where).order_by(*order)
         return found.limit(scope.binds.take(INT8))
     return _sorted(query, select(*row_of(scope)).where(where), position, scope, few=few)
 
@@ -118,9 +125,12 @@ def _sorted(
     found: FromClause = matches.limit(literal_column(str(MOST_SORTED + 1))).cte(name) if few else matches.subquery(name)
     values = [sort_value(key, found, scope).label(f"s{number}") for number, key in enumerate(query.sort)]
     # OFFSET keeps PostgreSQL from computing the values anew wherever they are used.
-    valued = select(found, *values).offset(literal_column("0")).subquery(f"valued{scope.binds.count}")
+    valued = found
+    if values:
+        valued = select(found, *values).offset(literal_column("0")).subquery(f"valued{scope.binds.count}")
     columns: list[ColumnElement[Any]] = [valued.c[value.name] for value in values]
-    chosen = select(valued).order_by(*ordering(query.sort, columns, valued.c.key))
+    order = ordering(query.sort, columns, valued.c.key, backwards=_backwards(position))
+    chosen = select(valued).order_by(*order)
     number = select(func.count()).select_from(found).scalar_subquery()
     if position:
         beyond = after(query.sort, columns, valued.c.key, position, scope)
@@ -160,5 +170,7 @@ def _together(queries: Sequence[Rewritten], positions: Sequence[Position | None]
     every = union_all(*selects).subquery("every")
     first, *others = every.c
     sort = queries[0].sort
-    order = ordering(sort, others[COLUMNS:], others[0])
-    return select(every).order_by(*order, directed(first, descending=newest_first(sort))).limit(scope.binds.take(INT8))
+    backwards = _backwards(positions[0])
+    order = ordering(sort, others[COLUMNS:], others[0], backwards=backwards)
+    by_type = directed(first, descending=newest_first(sort) != backwards)
+    return select(every).order_by(*order, by_type).limit(scope.binds.take(INT8))

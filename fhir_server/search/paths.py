@@ -30,12 +30,14 @@ class Branch:
 
     ``keys`` are the JSON properties of which one must be present for the branch to give anything; None when the branch
     isn't a path, so that absence counts too. ``targets`` are the types a reference can point to, empty when unknown.
+    ``single`` says that a resource never has more than one value there.
     """
 
     expression: str
     keys: tuple[str, ...] | None
     element: Element | None
     targets: tuple[str, ...]
+    single: bool = False
 
 
 def branches(expression: str, resource_type: str) -> Iterator[Branch]:
@@ -79,20 +81,24 @@ def _branch(text: str, resource_type: str) -> Branch:
     if not _PATH.match(path):
         return Branch(text, None, None, ())
     names = path.split(".")[1:]
-    element = _walk(resource_type, names)
+    elements = _walk(resource_type, names)
+    element = elements[-1] if elements else None
+    single = bool(elements) and not any(passed.is_list for passed in elements)
     resolved = _RESOLVES_TO.search(text)
     targets = (resolved[1],) if resolved else element.targets if element else ()
-    return Branch(text, _keys(resource_type, names[0], _CAST.match(text)), element, targets)
+    return Branch(text, _keys(resource_type, names[0], _CAST.match(text)), element, targets, single)
 
 
-def _walk(type_name: str, names: list[str]) -> Element | None:
-    element: Element | None = None
+def _walk(type_name: str, names: list[str]) -> list[Element]:
+    """Return the elements along a path, none if one of them isn't known."""
+    passed: list[Element] = []
     for name in names:
         element = types()[type_name].elements.get(name) if type_name in types() else None
         if element is None:
-            return None
+            return []
+        passed.append(element)
         type_name = element.types[0]
-    return element
+    return passed
 
 
 def _keys(resource_type: str, name: str, cast: re.Match[str] | None) -> tuple[str, ...]:

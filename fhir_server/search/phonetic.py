@@ -17,7 +17,7 @@ from fhir_server.search.environment import Environment
 from fhir_server.search.parse import unescape
 from fhir_server.search.registry import Parameter
 from fhir_server.search.slot import Slot
-from fhir_server.search.string import normalise, parts_of
+from fhir_server.search.string import fold, parts_of
 from fhir_server.store.entries import IndexEntries
 
 MODIFIERS: frozenset[str] = frozenset()
@@ -52,7 +52,7 @@ def _all_words(place: Slot, text: str) -> HasTokens:
 
 
 def _sounds(text: str) -> list[str]:
-    return [soundex(word) for word in _BETWEEN.split(normalise(text)) if word]
+    return [soundex(word) for word in _BETWEEN.split(fold(text)) if word]
 
 
 @lru_cache(maxsize=65536)

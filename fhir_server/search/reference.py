@@ -14,8 +14,9 @@ from fhir_server.search.errors import Unsupported
 from fhir_server.search.hierarchy import Related, part_of
 from fhir_server.search.parse import unescape
 from fhir_server.search.registry import Parameter
-from fhir_server.search.slot import Slot, slot
+from fhir_server.search.slot import ALONE, Slot, slot
 from fhir_server.search.token import add_pair, searched_text
+from fhir_server.store.contained import inner_address
 from fhir_server.store.entries import IndexEntries
 from fhir_server.store.hashing import value_hash
 
@@ -29,33 +30,47 @@ MODIFIERS = _TYPES | {"identifier", "above", "below"} | text.MODIFIERS
 
 def extract(slot: Slot, fhir_type: str, value: Any, entries: IndexEntries) -> None:
     """Add the tokens of a Reference, a canonical, a URI, or of a resource carried inline (in a Bundle)."""
-    add_addresses(slot, fhir_type, value, entries.tokens, entries.base)
+    add_addresses(slot, fhir_type, value, entries.tokens, entries)
     if fhir_type == "Reference":
         if identifier := value.get("identifier"):
             add_pair(slot.identifier_salt, identifier.get("system"), identifier.get("value"), entries.tokens)
         text.add_text(slot, value.get("display"), entries)
 
 
-def add_addresses(slot: Slot, fhir_type: str, value: Any, tokens: list[int], base: str) -> None:
-    """Add the tokens that find a value by where it points to; ``base`` is the server's address, as in IndexEntries."""
+def add_addresses(slot: Slot, fhir_type: str, value: Any, tokens: list[int], holder: IndexEntries) -> None:
+    """Add the tokens that find a value by where it points to; ``holder`` has the server's and the resource's addresses."""
+    if target := _target(fhir_type, value):
+        _add_target(slot, target, tokens, holder)
+
+
+def wider(slot: Slot, fhir_type: str, value: Any, base: str) -> list[int]:
+    """Return what finds a value by its id alone, see ``slot.Wider``."""
+    target = _target(fhir_type, value) or ""
+    found = local(target) or (base and local(target.removeprefix(base)))
+    return [slot.token(ALONE + found.partition("/")[2])] if found else []
+
+
+def _target(fhir_type: str, value: Any) -> str | None:
+    """Return where a Reference, a canonical, a URI or a resource carried inline points to."""
     if isinstance(value, str):
-        _add_target(slot, value, tokens, base)
-    elif fhir_type == "Reference":
-        if target := value.get("reference"):
-            _add_target(slot, target, tokens, base)
-    elif "id" in value and "resourceType" in value:
-        tokens.append(slot.token(f"{value['resourceType']}/{value['id']}"))
+        return value
+    if fhir_type == "Reference":
+        target: str | None = value.get("reference")
+        return target
+    return f"{value['resourceType']}/{value['id']}" if "id" in value and "resourceType" in value else None
 
 
-def _add_target(slot: Slot, target: str, tokens: list[int], base: str) -> None:
+def _add_target(slot: Slot, target: str, tokens: list[int], holder: IndexEntries) -> None:
     if target.startswith("#"):
-        return  # contained: reachable only from within its container
+        if container := holder.container:  # contained, or the container itself: reachable only from within
+            tokens.append(slot.token(container if target == "#" else inner_address(container, target[1:])))
+        return
     relative = local(target)
     if relative is not None:
         tokens.append(slot.token(relative))
         return
     tokens.append(slot.token(target))
-    if base and (own := local(target.removeprefix(base))):
+    if holder.base and (own := local(target.removeprefix(holder.base))):
         tokens.append(slot.token(own))
     if versioned := _VERSIONED_URL.fullmatch(target):
         tokens.append(slot.token(versioned[1]))

@@ -17,6 +17,7 @@ from fhir_server.search.chain import Chain, Target
 from fhir_server.search.condition import AllOf, AnyOf, Condition, HasTokens, Not, parts
 from fhir_server.search.contained import Within
 from fhir_server.search.criteria import bind_all
+from fhir_server.search.date import compare_together
 from fhir_server.search.environment import Environment
 from fhir_server.search.hierarchy import Related
 from fhir_server.search.listed import Listed
@@ -105,7 +106,12 @@ def merge_tokens(query: BoundQuery, _: Caller, __: Environment) -> BoundQuery:
     return replace(query, where=AllOf(tuple(conditions)))
 
 
-REWRITES: tuple[Rewrite, ...] = (authorize, merge_tokens)
+def merge_dates(query: BoundQuery, _: Caller, __: Environment) -> BoundQuery:
+    """Make one range of the two ends of a date, where a resource has no more than one: each end by itself finds too much."""
+    return replace(query, where=AllOf(tuple(compare_together(parts(query.where)))))
+
+
+REWRITES: tuple[Rewrite, ...] = (authorize, merge_tokens, merge_dates)
 
 
 def permitted(

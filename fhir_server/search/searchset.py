@@ -30,8 +30,8 @@ class SearchPage:
     """One page of a searchset.
 
     ``total`` is None unless it was asked for; ``used`` are the pairs that had effect, for the self link;
-    ``next_cursor`` is the value of ``_cursor`` for the next page, None on the last; ``view`` what of each resource to
-    show.
+    ``next_cursor`` is the value of ``_cursor`` for the next page, None on the last, ``previous_cursor`` that for the one
+    before, None where none is known; ``view`` what of each resource to show.
     """
 
     matches: list[Match]
@@ -41,3 +41,4 @@ class SearchPage:
     used: list[tuple[str, str]]
     next_cursor: str | None
     view: View = WHOLE
+    previous_cursor: str | None = None

@@ -9,5 +9,5 @@ from typing import Any, Protocol
 class Session(Protocol):
     """Runs statements."""
 
-    async def fetch(self, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
-        """Run one statement with ``%s`` parameters and return its rows."""
+    async def fetch(self, sql: str, parameters: Sequence[Any], *, steady: bool = False) -> list[tuple[Any, ...]]:
+        """Run one statement with ``%s`` parameters and return its rows; ``steady``: one plan is good for all values."""

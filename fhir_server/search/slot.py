@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -16,6 +16,9 @@ PRESENT = "\x00present"
 EXACT = "\x00="
 TEXT = "\x00~"
 OF_TYPE = "\x00t"
+# A search text that stands for several tokens, where values are compared one by one, and the mark of several values.
+ALONE = "\x00a"
+SEVERAL = "\x00several"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,8 @@ class Slot:
 
 Extract = Callable[[Slot, str, Any, IndexEntries], None]
 """Adds the index entries of one value of a FHIR type: (slot, type, JSON value, entries)."""
+Wider = Callable[[Slot, str, Any, str], Sequence[int]]
+"""Returns tokens, made of ALONE, for the texts that find one value by one of several tokens: (slot, type, value, base)."""
 
 
 @lru_cache(maxsize=32768)

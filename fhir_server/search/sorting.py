@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from fhir_server.search.bound import SortKey
 from fhir_server.search.errors import Unsupported
 from fhir_server.search.kinds import KINDS
@@ -10,6 +13,13 @@ from fhir_server.search.sort_content import sort_texts
 
 MOST_KEYS = 10
 _BY_CONTENT = frozenset(("token", "reference", "uri"))
+_WITHOUT_ORDER: Mapping[str, str] = MappingProxyType(
+    {
+        "composite": "R4 doesn't say which of its parts comes first, so sort by these, one after the other",
+        "near": "places are nearer or farther only from a point, and '_sort' has no way to name one",
+        "phonetic": "sounds have no order, so sort by the names",
+    }
+)
 
 
 def sort_key(text: str, resource_type: str, parameters: SearchParameters) -> SortKey:
@@ -30,5 +40,5 @@ def sort_key(text: str, resource_type: str, parameters: SearchParameters) -> Sor
         return SortKey("content", None, descending, sort_texts(parameter))
     source = KINDS[parameter.type].sort
     if source is None:
-        raise Unsupported(f"Sorting by '{code}' of type {parameter.type} is not supported.")
+        raise Unsupported(f"Sorting by '{code}' is not supported: {_WITHOUT_ORDER[parameter.type]}.")
     return SortKey(source, parameter.id, descending)

@@ -1,4 +1,4 @@
-"""Parameters of type string, https://hl7.org/fhir/R4/search.html#string: prefixes, whatever their case and accents."""
+"""Parameters of type string, https://hl7.org/fhir/R4/search.html#string: prefixes, whatever case, accents, punctuation."""
 
 from __future__ import annotations
 
@@ -37,6 +37,8 @@ _PARTS = {
     "Coding": ("display",),
 }
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+_PUNCTUATION = "P"  # the Unicode categories of punctuation begin with it; signs such as + and $ are symbols
+_ASCII_PUNCTUATION = dict.fromkeys(c for c in range(128) if unicodedata.category(chr(c)).startswith(_PUNCTUATION))
 
 
 def extract(slot: Slot, fhir_type: str, value: Any, entries: IndexEntries) -> None:
@@ -67,7 +69,7 @@ def _add(slot: Slot, text: str, entries: IndexEntries) -> None:
         entries.strings.append(StringEntry(slot.parameter, normalised))
         entries.tokens.append(slot.token(EXACT + text))
         if len(normalised) == LONGEST:
-            rest = fold(text)[LONGEST_CONTAINED:]
+            rest = comparable(text)[LONGEST_CONTAINED:]
             windows = derived_parameter(slot.parameter, _WINDOWS)
             for start in range(0, min(len(rest), _MOST_WINDOWS * LONGEST_CONTAINED), LONGEST_CONTAINED):
                 entries.strings.append(StringEntry(windows, rest[start : start + LONGEST]))
@@ -75,8 +77,20 @@ def _add(slot: Slot, text: str, entries: IndexEntries) -> None:
 
 @lru_cache(maxsize=65536)
 def normalise(text: str) -> str:
-    """Return what strings that differ in case, accents or white space have in common, at most LONGEST characters."""
-    return fold(text)[:LONGEST]
+    """Return the beginning of what is compared of a string, at most LONGEST characters."""
+    return comparable(text)[:LONGEST]
+
+
+def comparable(text: str) -> str:
+    """Return what strings that differ in case, accents, punctuation or white space have in common.
+
+    Of a text that is nothing but punctuation that stays, for the empty text is the beginning of all others.
+    """
+    folded = fold(text)
+    bare = folded.translate(_ASCII_PUNCTUATION)
+    if not bare.isascii():
+        bare = "".join(c for c in bare if not unicodedata.category(c).startswith(_PUNCTUATION))
+    return " ".join(bare.split()) or folded
 
 
 def fold(text: str) -> str:
@@ -169,7 +183,7 @@ def condition(_: Parameter, place: Slot, modifier: str | None, values: Sequence[
     if modifier == "exact":
         return has_any(place.token(EXACT + unescape(value)) for value in values)
     if modifier == "contains":
-        return any_of([_contains(place, fold(unescape(value))) for value in values])
+        return any_of([_contains(place, comparable(unescape(value))) for value in values])
     return any_of([StartsWith(place.parameter, normalise(unescape(value))) for value in values])
 
 

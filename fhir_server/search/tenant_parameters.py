@@ -15,7 +15,7 @@ from conformance.decode import decode
 from fhir_server.errors import FhirError
 from fhir_server.search.registry import SearchParameters, standard
 from fhir_server.search.user_parameters import UserParameter, definition_of, extend, is_in_force
-from fhir_server.store.database import Database
+from fhir_server.store.database import Database, Session
 from fhir_server.store.index_state import (
     Generations,
     read_generations,
@@ -36,7 +36,7 @@ _MOST_TENANTS = 1000
 class TenantParameters:
     """Keeps the current set of each tenant. ``of`` is quick; ``prepare`` must have been awaited in the same request.
 
-    ``writes`` counts what this process itself did to SearchParameters.
+    ``writes`` counts what this process itself did to SearchParameters and other definitions.
     """
 
     def __init__(self, database: Database) -> None:
@@ -49,7 +49,7 @@ class TenantParameters:
         self._reading = asyncio.Lock()
 
     def note_write(self) -> None:
-        """Note that this process is about to write a SearchParameter; whoever then commits calls ``expect_change``."""
+        """Note that this process is about to write a definition; whoever then commits calls ``expect_change``."""
         self.writes += 1
 
     def expect_change(self) -> None:
@@ -108,15 +108,25 @@ class TenantParameters:
         finally:
             self._check = None
 
+    def definitions_generation(self, tenant: int) -> int:
+        """Return how often the tenant's definitions have changed, as far as is known."""
+        return self._generations.definitions.get(tenant, 0)
+
     async def _read(self, tenant: int) -> None:
         # Read after the generation, so the set may be newer than its number says, and is then read once more.
         generation = self._generations.by_tenant.get(tenant, 0)
         async with self._database.session() as session:
-            stored = await read_parameters(session, tenant)
-            indexed = await read_indexed(session, tenant)
-            outdated = await read_outdated(session, tenant)
-        resources = [(s, decode(s.content, "SearchParameter")) for s in stored]
-        users = [UserParameter(s.id, s.version, definition_of(r)) for s, r in resources if is_in_force(r)]
+            parameters = await read_tenant_parameters(session, tenant)
         if len(self._known) >= _MOST_TENANTS:
             self._known.clear()
-        self._known[tenant] = generation, extend(users, indexed, outdated)
+        self._known[tenant] = generation, parameters
+
+
+async def read_tenant_parameters(session: Session, tenant: int) -> SearchParameters:
+    """Return the parameters of a tenant as the session sees them."""
+    stored = await read_parameters(session, tenant)
+    indexed = await read_indexed(session, tenant)
+    outdated = await read_outdated(session, tenant)
+    resources = [(s, decode(s.content, "SearchParameter")) for s in stored]
+    users = [UserParameter(s.id, s.version, definition_of(r)) for s, r in resources if is_in_force(r)]
+    return extend(users, indexed, outdated)

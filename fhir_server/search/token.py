@@ -13,7 +13,7 @@ from fhir_server.search.environment import Asked, Environment
 from fhir_server.search.errors import Unsupported
 from fhir_server.search.parse import split, unescape
 from fhir_server.search.registry import Parameter
-from fhir_server.search.slot import OF_TYPE, Slot
+from fhir_server.search.slot import ALONE, OF_TYPE, Slot
 from fhir_server.store.entries import IndexEntries
 from fhir_server.store.hashing import value_hash
 
@@ -43,18 +43,18 @@ def extract(slot: Slot, fhir_type: str, value: Any, entries: IndexEntries) -> No
                 _add_type(slot, kind, value.get("value"), entries)
 
 
-def add_codes(slot: Slot, fhir_type: str, value: Any, tokens: list[int], *, whole: bool = True) -> None:
-    """Add the tokens that find a value by its code, and if ``whole`` those that find it by its system alone."""
+def add_codes(slot: Slot, fhir_type: str, value: Any, tokens: list[int]) -> None:
+    """Add the tokens that find a value by its code, and by its system alone."""
     match fhir_type:
         case "CodeableConcept":
             for coding in value.get("coding", ()):
-                add_pair(slot.salt, coding.get("system"), coding.get("code"), tokens, whole=whole)
+                add_pair(slot.salt, coding.get("system"), coding.get("code"), tokens)
         case "Coding":
-            add_pair(slot.salt, value.get("system"), value.get("code"), tokens, whole=whole)
+            add_pair(slot.salt, value.get("system"), value.get("code"), tokens)
         case "Identifier":
-            add_pair(slot.salt, value.get("system"), value.get("value"), tokens, whole=whole)
+            add_pair(slot.salt, value.get("system"), value.get("value"), tokens)
         case "code":
-            add_pair(slot.salt, slot.systems.get(value), value, tokens, whole=whole)
+            add_pair(slot.salt, slot.systems.get(value), value, tokens)
         case "boolean":
             tokens.append(slot.token("true" if value else "false"))
         case "ContactPoint":
@@ -62,6 +62,11 @@ def add_codes(slot: Slot, fhir_type: str, value: Any, tokens: list[int], *, whol
                 tokens.append(slot.token(escape(contact)))
         case _ if isinstance(value, str):
             add_pair(slot.salt, None, value, tokens)
+
+
+def wider(slot: Slot, fhir_type: str, _: Any, __: str) -> list[int]:
+    """Return what finds a boolean by the system that all of them have, see ``slot.Wider``."""
+    return [slot.token(f"{ALONE}{system}|") for system in _SPECIAL_VALUES] if fhir_type == "boolean" else []
 
 
 def _add_type(slot: Slot, kind: dict[str, Any], value: str | None, entries: IndexEntries) -> None:
@@ -72,13 +77,13 @@ def _add_type(slot: Slot, kind: dict[str, Any], value: str | None, entries: Inde
             entries.tokens.append(slot.token(f"{OF_TYPE}{coding.get('system') or ''}|{escape(code)}|{value}"))
 
 
-def add_pair(salt: int, system: str | None, code: str | None, tokens: list[int], *, whole: bool = True) -> None:
-    """Add what finds a code of a system: ``code``, ``system|code`` (``|code`` without a system), ``system|`` if whole."""
+def add_pair(salt: int, system: str | None, code: str | None, tokens: list[int]) -> None:
+    """Add what finds a code of a system: ``code``, ``system|code`` (``|code`` without a system), ``system|``."""
     if code:
         code = escape(code)
         tokens.append(salt ^ value_hash(code))
         tokens.append(salt ^ value_hash(f"{system or ''}|{code}"))
-    if system and whole:
+    if system:
         tokens.append(salt ^ value_hash(f"{system}|"))
 
 
@@ -103,11 +108,11 @@ def condition(
             codes = (pair for value in values for pair in _codes(place, modifier, value, environment))
             found = carries_any([place.salt ^ value_hash(f"{system}|{escape(code)}") for system, code in codes])
             return Not(found) if modifier == "not-in" else found
-    found = has_any(place.salt ^ value_hash(sought) for value in values for sought in _searched_texts(value))
+    found = has_any(place.salt ^ value_hash(sought) for value in values for sought in searched_texts(value))
     return Not(found) if modifier == "not" else found
 
 
-def _searched_texts(value: str) -> Iterator[str]:
+def searched_texts(value: str) -> Iterator[str]:
     """Yield the texts that a search value looks up: one, except that the system of booleans means both of them."""
     searched = searched_text(value)
     yield searched

@@ -30,6 +30,11 @@ def extract(slot: Slot, fhir_type: str, value: Any, entries: IndexEntries) -> No
         entries.texts.append(TextEntry(slot.parameter, value[:LONGEST], slot.token(value)))
 
 
+def wider(_: Slot, __: str, ___: Any, ____: str) -> tuple[int, ...]:
+    """Return nothing: a URI is found by itself, see ``slot.Wider``."""
+    return ()
+
+
 def condition(_: Parameter, place: Slot, modifier: str | None, values: Sequence[str], __: Environment) -> Condition:
     """Return what a search for URIs asks for; ``:above`` and ``:below`` take URLs. Raises ValueError for others."""
     searched = [unescape(value) for value in values]

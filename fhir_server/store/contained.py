@@ -44,6 +44,14 @@ class Contained:
     entries: IndexEntries
 
 
+def inner_address(container: str, id_: str) -> str:
+    """Return what the ``reference_hash`` of a contained resource is made of; ``container`` is ``Type/id``.
+
+    No reference from elsewhere can name it, since strings of FHIR hold no NUL.
+    """
+    return f"{container}\x00{id_}"
+
+
 class Container(Protocol):
     """A version of a resource and what it contains."""
 
@@ -78,6 +86,12 @@ async def replace_contained(session: Session, tenant: int, containers: Sequence[
     ids = type_ids()
     keys, types = literal(c.key for c in containers), literal(ids[c.resource_type] for c in containers)
     await session.execute(_REMOVE, [tenant, keys, types, *[tenant] * 3])
+    await add_contained(session, tenant, containers)
+
+
+async def add_contained(session: Session, tenant: int, containers: Sequence[Container]) -> None:
+    """Add the resources within some of which nothing is known yet, in the transaction that writes these."""
+    ids = type_ids()
     rows = [(container, within) for container in containers for within in container.contained]
     if not rows:
         return
@@ -89,7 +103,7 @@ async def replace_contained(session: Session, tenant: int, containers: Sequence[
             tenant,
             literal(ids[within.resource_type] for within in inner),
             literal(within.key for within in inner),
-            literal(value_hash(f"{c.resource_type}/{c.id}#{within.id}") for c, within in rows),
+            literal(value_hash(inner_address(f"{c.resource_type}/{c.id}", within.id)) for c, within in rows),
             [c.last_updated for c, _ in rows],
             literal(c.version for c, _ in rows),
             text_literal(within.id for within in inner),

@@ -5,7 +5,6 @@ One request uses one connection. Waiting for a connection, a statement and an id
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Hashable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import lru_cache
@@ -18,13 +17,13 @@ from psycopg.conninfo import make_conninfo
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
 from fhir_server.errors import Conflict, FhirError, InvalidRequest, TimedOut, Unavailable
+from fhir_server.store.lender import Connection, Lender, Pool, PoolLender, Row
 
-Row = tuple[Any, ...]
 Parameters = Sequence[Any] | Mapping[str, Any]
-Pool = AsyncConnectionPool[psycopg.AsyncConnection[Row]]
 LONG_STATEMENT = 4096
 """From this length on psycopg would translate the placeholders anew each time: 0.3 ms for a union over all types."""
 PLAN_BY_VALUE = "-c plan_cache_mode=force_custom_plan"
+PLAN_ONCE = "-c plan_cache_mode=force_generic_plan"
 
 
 def translate(error: Exception) -> FhirError | None:
@@ -49,7 +48,7 @@ def translate(error: Exception) -> FhirError | None:
     return None
 
 
-async def _configure(connection: psycopg.AsyncConnection[Row]) -> None:
+async def _configure(connection: Connection) -> None:
     """Let a connection keep the statements of every resource type prepared."""
     connection.prepared_max = 2000
 
@@ -82,20 +81,40 @@ class Known:
 
 
 class Session:
-    """One database connection, for the length of a request or transaction."""
+    """What runs statements, for the length of a request or transaction, on one connection borrowed when it is first needed.
 
-    def __init__(self, connection: psycopg.AsyncConnection[Row], known: Known | None = None) -> None:
-        self._connection = connection
+    ``steady`` lends connections on which a statement is planned once and for all.
+    """
+
+    def __init__(self, lender: Lender, known: Known | None = None, steady: Lender | None = None) -> None:
+        self._lender = lender
+        self._connection: Connection | None = None
+        self._steady = steady
         self._planned_by_value = False
         self.known = Known() if known is None else known
 
-    async def fetch(self, sql: str, parameters: Parameters = ()) -> list[Row]:
-        """Run a statement and return all its rows."""
+    async def fetch(self, sql: str, parameters: Parameters = (), *, steady: bool = False) -> list[Row]:
+        """Run a statement and return all its rows.
+
+        ``steady`` says that one plan is good for all values: it need not be planned anew, nor see this session's transaction.
+        """
+        if steady and self._steady is not None and not self.in_transaction:
+            async with _Loan(Session(self._steady, self.known)) as other:
+                return await other.fetch(sql, parameters)
         return await (await self._run(sql, parameters)).fetchall()
 
     async def execute(self, sql: str, parameters: Parameters = ()) -> int:
         """Run a statement and return the number of rows it touched."""
         return (await self._run(sql, parameters)).rowcount
+
+    async def copy(self, sql: str, rows: bytes) -> None:
+        """Run a ``COPY … FROM STDIN`` statement with its rows."""
+        connection = self._connection or await self._connect()
+        try:
+            async with connection.cursor().copy(sql.encode()) as copying:
+                await copying.write(rows)
+        except psycopg.Error as error:
+            raise (translate(error) or error) from error
 
     async def plan_by_value(self) -> None:
         """Plan each statement of the transaction by its values, as searches need; asks the database once a transaction."""
@@ -103,22 +122,44 @@ class Session:
             self._planned_by_value = True
             await self.execute("SET LOCAL plan_cache_mode = force_custom_plan")
 
-    def transaction(self) -> AbstractAsyncContextManager[object]:
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[None]:
         """Begin a transaction: committed at the end, rolled back on any exception."""
-        return self._connection.transaction()
+        connection = self._connection or await self._connect()
+        async with connection.transaction():
+            yield
 
     @property
     def in_transaction(self) -> bool:
         """Whether what it does can still be rolled back."""
-        return self._connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE
+        connection = self._connection
+        return connection is not None and connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE
+
+    async def end(self) -> None:
+        """Give the connection back, if there is one."""
+        if self._connection is not None:
+            connection, self._connection = self._connection, None
+            await self._lender.take_back(connection)
+
+    async def _connect(self) -> Connection:
+        try:
+            connection = await self._lender.lend()
+        except Exception as error:
+            raise (translate(error) or error) from error
+        if self._connection is not None:  # another statement of the session was first
+            await self._lender.take_back(connection)
+        else:
+            self._connection = connection
+        return self._connection
 
     async def _run(self, sql: str, parameters: Parameters) -> psycopg.AsyncCursor[Row]:
+        connection = self._connection or await self._connect()
         cursor: psycopg.AsyncCursor[Row]
         if len(sql) > LONG_STATEMENT and not isinstance(parameters, Mapping):
-            cursor, query = psycopg.AsyncRawCursor(self._connection), _numbered(sql)
+            cursor, query = psycopg.AsyncRawCursor(connection), _numbered(sql)
             cursor.format = psycopg.pq.Format.BINARY
         else:
-            cursor, query = self._connection.cursor(binary=True), sql.encode()
+            cursor, query = connection.cursor(binary=True), sql.encode()
         try:
             await cursor.execute(query, parameters, prepare=True)
         except psycopg.Error as error:
@@ -126,36 +167,21 @@ class Session:
         return cursor
 
 
-# Keeps running checks from being collected.
-_checks: set[asyncio.Future[None]] = set()
-
-
 class _Loan:
-    """Lends a pool's connection for the length of an ``async with``; plain methods, for this is on every request's path."""
+    """A session for the length of an ``async with``; plain methods, for this is on every request's path."""
 
-    __slots__ = ("_connection", "_known", "_pool")
+    __slots__ = ("_session",)
 
-    def __init__(self, pool: Pool, known: Known) -> None:
-        self._pool = pool
-        self._known = known
+    def __init__(self, session: Session) -> None:
+        self._session = session
 
     async def __aenter__(self) -> Session:
-        try:
-            self._connection = await self._pool.getconn()
-        except Exception as error:
-            raise (translate(error) or error) from error
-        return Session(self._connection, self._known)
+        return self._session
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        broken = self._connection.closed
-        await self._pool.putconn(self._connection)
-        if broken:
-            # Where one connection broke the others probably did too: drop them now, not one failed request at a time.
-            check = asyncio.ensure_future(self._pool.check())
-            _checks.add(check)
-            check.add_done_callback(_checks.discard)
+        await self._session.end()
         if isinstance(error, Exception) and not isinstance(error, FhirError):
             translated = translate(error)
             if translated is not None:
@@ -197,9 +223,10 @@ class Database:
             )
 
         self._known = Known()
-        self._pool = pool(options)
+        self._pool = pool(f"{options} {PLAN_ONCE}")
         # How selective a token is depends on its value, which a generic plan does not know.
         self._search_pool = pool(f"{options} {PLAN_BY_VALUE}")
+        self._connections, self._search_connections = PoolLender(self._pool), PoolLender(self._search_pool)
 
     async def open(self) -> None:
         """Connect; raises Unavailable when the database does not answer."""
@@ -219,11 +246,11 @@ class Database:
 
     def session(self) -> AbstractAsyncContextManager[Session]:
         """Lend a connection on which each statement commits by itself."""
-        return _Loan(self._pool, self._known)
+        return _Loan(Session(self._connections, self._known))
 
     def searching(self) -> AbstractAsyncContextManager[Session]:
-        """Lend a connection for searches."""
-        return _Loan(self._search_pool, self._known)
+        """Lend a connection for searches; those of one plan for all values run on others."""
+        return _Loan(Session(self._search_connections, self._known, self._connections))
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Session]:

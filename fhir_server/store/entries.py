@@ -63,7 +63,8 @@ class IndexEntries:
     """All index entries of one resource. ``tokens`` are signed 64-bit hashes, without duplicates.
 
     ``texts`` and ``units`` go to dictionaries that all resources share (``store.texts``). ``base`` is the server's own
-    address with a slash, empty when unknown: references below it are those to ``Type/id``.
+    address with a slash, empty when unknown: references below it are those to ``Type/id``. ``container`` is the ``Type/id``
+    that references beginning with ``#`` stay within: of the resource itself, or of what contains it.
     """
 
     tokens: list[int] = field(default_factory=list)
@@ -73,3 +74,4 @@ class IndexEntries:
     texts: list[TextEntry] = field(default_factory=list)
     units: list[UnitEntry] = field(default_factory=list)
     base: str = ""
+    container: str = ""

@@ -8,7 +8,7 @@ the former, so no way of writing can forget it. Processes compare it with the on
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from sqlalchemy import BigInteger, Column, DateTime, Integer, PrimaryKeyConstraint, SmallInteger, Table, Text
@@ -16,7 +16,7 @@ from sqlalchemy import BigInteger, Column, DateTime, Integer, PrimaryKeyConstrai
 from fhir_server.store.database import Session
 from fhir_server.store.tables import metadata, type_ids
 
-INDEX_FORMAT = 2
+INDEX_FORMAT = 3
 """The format of index entries that this version of the server writes; other code finds it in ``search.index``."""
 
 # The line of no tenant and no type says which format all rows have that no line of their own tells of.
@@ -50,7 +50,7 @@ index_format = Table(
 
 
 class StoredParameter(NamedTuple):
-    """A SearchParameter resource as it is stored."""
+    """A SearchParameter as it is stored: a resource by its id, or one of a package by its URL, which no id can be."""
 
     id: str
     version: int
@@ -59,21 +59,28 @@ class StoredParameter(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Generations:
-    """The generation of every tenant that has one, and whether rows of an older index format may exist anywhere."""
+    """The generation of every tenant that has one, and whether rows of an older index format may exist anywhere.
+
+    ``definitions`` are the generations of all definitions, see :mod:`fhir_server.store.packages`.
+    """
 
     by_tenant: Mapping[int, int]
     outdated: bool
+    definitions: Mapping[int, int] = field(default_factory=dict)
 
 
 async def read_generations(session: Session) -> Generations:
     """Return the generations, in one statement."""
     rows = await session.fetch(
-        "SELECT tenant, generation FROM search_parameter_generation "
-        "UNION ALL SELECT NULL, format FROM index_format WHERE tenant = %s AND type = %s",
+        "SELECT 'parameters', tenant, generation FROM search_parameter_generation "
+        "UNION ALL SELECT 'definitions', tenant, generation FROM definition_generation "
+        "UNION ALL SELECT 'format', tenant, format FROM index_format WHERE tenant = %s AND type = %s",
         (_ALL, _ALL),
     )
-    format_ = next((number for tenant, number in rows if tenant is None), INDEX_FORMAT)
-    return Generations({t: n for t, n in rows if t is not None}, format_ < INDEX_FORMAT)
+    of: dict[str, dict[int, int]] = {"parameters": {}, "definitions": {}, "format": {}}
+    for kind, tenant, number in rows:
+        of[kind][tenant] = number
+    return Generations(of["parameters"], of["format"].get(_ALL, INDEX_FORMAT) < INDEX_FORMAT, of["definitions"])
 
 
 async def count_generation(session: Session, tenant: int) -> None:
@@ -97,13 +104,20 @@ async def seconds_since_change(session: Session, tenant: int) -> float:
 
 
 async def read_parameters(session: Session, tenant: int) -> list[StoredParameter]:
-    """Return the tenant's SearchParameter resources, the oldest first."""
+    """Return the tenant's SearchParameter resources, the oldest first, and those of its packages, one a URL."""
+    number = type_ids()["SearchParameter"]
     rows = await session.fetch(
         "SELECT id, version, content FROM resource_searchparameter "
         "WHERE tenant = %s AND type = %s AND content IS NOT NULL ORDER BY key",
-        (tenant, type_ids()["SearchParameter"]),
+        (tenant, number),
     )
-    return [StoredParameter(id_, version, bytes(content)) for id_, version, content in rows]
+    packaged = await session.fetch(
+        "SELECT DISTINCT ON (r.url) r.url, r.revision, r.content FROM package_resource AS r JOIN package AS p "
+        "ON (p.tenant, p.name, p.version) = (r.tenant, r.package, r.package_version) "
+        "WHERE r.tenant = %s AND r.type = %s AND r.revision IS NOT NULL ORDER BY r.url, p.installed_at DESC, p.name",
+        (tenant, number),
+    )
+    return [StoredParameter(id_, version, bytes(content)) for id_, version, content in (*rows, *packaged)]
 
 
 async def read_indexed(session: Session, tenant: int) -> dict[tuple[str, str], int]:

@@ -25,6 +25,9 @@ load_ledger = Table(
     PrimaryKeyConstraint("tenant", "digest"),
 )
 
+# What the text format of COPY would take for its own, https://www.postgresql.org/docs/current/sql-copy.html.
+_ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
+
 
 class LedgerEntry(NamedTuple):
     """One unit: the SHA-256 of its bytes, where it came from, how many resources it holds."""
@@ -48,3 +51,20 @@ async def claim(session: Session, tenant: int, entries: Sequence[LedgerEntry]) -
         (tenant, [e.digest for e in ordered], [e.source for e in ordered], [e.entries for e in ordered]),
     )
     return {bytes(row[0]) for row in rows}
+
+
+async def find_in_ledger(session: Session, tenant: int, digests: Sequence[bytes]) -> set[bytes]:
+    """Return those of the digests whose units are stored."""
+    rows = await session.fetch(
+        "SELECT digest FROM load_ledger WHERE tenant = %s AND digest = ANY (%s::bytea[])", (tenant, list(digests))
+    )
+    return {bytes(row[0]) for row in rows}
+
+
+async def add_to_ledger(session: Session, tenant: int, entries: Sequence[LedgerEntry]) -> None:
+    """Enter units in the session's transaction; raises Conflict when one is there already.
+
+    Sorted by digest for the reason given at :func:`claim`.
+    """
+    lines = [f"{tenant}\t\\\\x{e.digest.hex()}\t{e.source.translate(_ESCAPES)}\t{e.entries}\n" for e in sorted(entries)]
+    await session.copy("COPY load_ledger (tenant, digest, source, entries) FROM STDIN", "".join(lines).encode())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import cache
 from typing import NamedTuple
@@ -29,7 +29,7 @@ _COLUMNS = "id, version, last_updated, method, content"
 def _read_sql(resource_type: str) -> str:
     return (
         f"SELECT {_COLUMNS}, key FROM {partition_name(resource_type)} "  # noqa: S608
-        f"WHERE tenant = %s AND type = {type_ids()[resource_type]} AND id = %s"
+        f"WHERE tenant = %s AND type = {type_ids()[resource_type]} AND id = ANY(%s)"
     )
 
 
@@ -54,8 +54,13 @@ def _vread_sql(resource_type: str) -> str:
 
 async def read(session: Session, tenant: int, resource_type: str, id_: str) -> Version | None:
     """Return the current version, or None when the id was never used."""
-    rows = await session.fetch(_read_sql(resource_type), (tenant, id_))
-    return Version(*rows[0]) if rows else None
+    return (await read_many(session, tenant, resource_type, [id_])).get(id_)
+
+
+async def read_many(session: Session, tenant: int, resource_type: str, ids: Sequence[str]) -> dict[str, Version]:
+    """Return the current versions of those ids that were ever used."""
+    rows = await session.fetch(_read_sql(resource_type), (tenant, ids))
+    return {row[0]: Version(*row) for row in rows}
 
 
 async def lock(session: Session, tenant: int, resource_type: str, ids: Iterable[str]) -> dict[str, Version]:

@@ -55,6 +55,19 @@ async def find_existing(session: Session, tenant: int, addresses: Iterable[str])
     return _names(await session.fetch(_existing_sql(types), parameters))
 
 
+async def find_taken(session: Session, tenant: int, ids: Mapping[str, Sequence[str]]) -> set[tuple[str, str]]:
+    """Return (type, id) of those resources, by type, that are or have been there."""
+    return {
+        (name, row[0])
+        for name in sorted(ids)
+        for row in await session.fetch(
+            f"SELECT id FROM {partition_name(name)} "  # noqa: S608 - a name from the definitions
+            f"WHERE tenant = %s AND type = {type_ids()[name]} AND id = ANY (%s::text[])",
+            (tenant, list(ids[name])),
+        )
+    }
+
+
 async def find_referring(
     session: Session, tenant: int, tokens: Mapping[str, Sequence[int]], limit: int
 ) -> list[tuple[str, str, list[int]]]:

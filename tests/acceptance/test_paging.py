@@ -9,6 +9,7 @@ import asyncio
 import itertools
 import random
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import httpx
@@ -81,24 +82,41 @@ class Writer:
 
 
 async def walk(http: httpx.AsyncClient, query: str, count: int) -> list[str]:
+    ids, _ = await follow(http, f"/Observation?{query}&_count={count}", "next")
+    return ids
+
+
+async def walk_back(http: httpx.AsyncClient, query: str, count: int) -> list[str]:
+    """Return what the pages from the last to the first hold."""
+    _, last = await follow(http, f"/Observation?{query}&_count=1000", "next")
+    ids, _ = await follow(http, last.replace("_count=1000", f"_count={count}"), "previous")
+    return ids
+
+
+async def follow(http: httpx.AsyncClient, url: str, relation: str) -> tuple[list[str], str]:
+    """Return the ids on all pages that links of a relation lead to, and the last page's URL."""
     ids: list[str] = []
-    url: str | None = f"/Observation?{query}&_count={count}"
-    while url:
+    while True:
         response = await http.get(url)
         assert response.status_code == 200, response.text
         page = response.json()
         ids += [entry["resource"]["id"] for entry in page.get("entry", [])]
-        url = next((link["url"] for link in page["link"] if link["relation"] == "next"), None)
-    return ids
+        following = next((link["url"] for link in page["link"] if link["relation"] == relation), None)
+        if following is None:
+            return ids, url
+        url = following
 
 
-async def walk_while_written(base_url: str, query: str, count: int) -> tuple[list[str], list[Writer]]:
+Walk = Callable[[httpx.AsyncClient, str, int], Awaitable[list[str]]]
+
+
+async def walk_while_written(base_url: str, query: str, count: int, how: Walk) -> tuple[list[str], list[Writer]]:
     stop = asyncio.Event()
     writers = [Writer(number) for number in range(WRITERS)]
     async with httpx.AsyncClient(base_url=base_url, timeout=60) as http:
         tasks = [asyncio.create_task(writer.run(http, stop)) for writer in writers]
         try:
-            ids = await walk(http, query, count)
+            ids = await how(http, query, count)
         finally:
             stop.set()
         await asyncio.gather(*tasks)
@@ -106,13 +124,18 @@ async def walk_while_written(base_url: str, query: str, count: int) -> tuple[lis
 
 
 @pytest.mark.parametrize(
-    ("query", "count"),
-    [(f"code={CODE}", 100), (f"code={CODE}&_sort=date", 250), (f"code={CODE}&_sort=-date,_id", 1000)],
+    ("query", "count", "how"),
+    [
+        (f"code={CODE}", 100, walk),
+        (f"code={CODE}&_sort=date", 250, walk),
+        (f"code={CODE}&_sort=-date,_id", 1000, walk),
+        (f"code={CODE}&_sort=date", 500, walk_back),
+    ],
 )
-def test_pages_hold_each_resource_once(walked: RunningServer, query: str, count: int) -> None:
+def test_pages_hold_each_resource_once(walked: RunningServer, query: str, count: int, how: Walk) -> None:
     before = asyncio.run(_all_ids(walked.base_url))  # the walk before this one has deleted some
     assert len(before) > MATCHES * 0.9
-    ids, writers = asyncio.run(walk_while_written(walked.base_url, query, count))
+    ids, writers = asyncio.run(walk_while_written(walked.base_url, query, count, how))
     deleted = set().union(*(writer.deleted for writer in writers))
     assert [id_ for id_, count in Counter(ids).items() if count > 1] == []
     assert sorted(before - deleted - set(ids)) == []

@@ -165,13 +165,17 @@ def test_compartments_are_searched(client: httpx.Client, ward: dict[str, str]) -
     outcome_of(client.delete(f"{base}/Observation"), 405)
 
 
-def test_links_lead_to_the_first_and_the_next_page(client: httpx.Client, ward: dict[str, str]) -> None:
+def test_links_lead_to_the_other_pages(client: httpx.Client, ward: dict[str, str]) -> None:
     first = resource_of(client.post("/Patient/_search", data={"_tag": ward["tag"], "_count": "1", "_sort": "active"}))
     assert set(links(first)) == {"self", "first", "next"}
     assert ids(first) == [ward["bob"]]
     second = resource_of(client.get(links(first)["next"]))
-    assert set(links(second)) == {"self", "first"}
+    assert set(links(second)) == {"self", "first", "previous"}
     assert ids(second) == [ward["ann"]]
+    back = resource_of(client.get(links(second)["previous"]))
+    assert set(links(back)) == {"self", "first", "next"}
+    assert ids(back) == ids(first)
+    assert ids(resource_of(client.get(links(back)["next"]))) == ids(second)
     assert ids(resource_of(client.get(links(second)["first"]))) == ids(first)
     assert ids(resource_of(client.get(links(second)["self"]))) == ids(second)
     assert (

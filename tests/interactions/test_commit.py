@@ -17,7 +17,11 @@ from fhir_server.settings import Settings
 from fhir_server.store.database import Database
 
 FOLDER = Path(fhir_server.__file__).parent
-GUARDED = {("fhir_server.store.write", "write"), ("fhir_server.store.amend", "amend")}
+GUARDED = {
+    ("fhir_server.store.write", "write"),
+    ("fhir_server.store.amend", "amend"),
+    ("fhir_server.store.copy", "copy_new"),
+}
 """The functions of the store that make content current."""
 
 

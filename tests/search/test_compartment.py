@@ -9,7 +9,7 @@ from fhir_server.auth.caller import Grant
 from fhir_server.errors import Forbidden
 from fhir_server.search.errors import InvalidSearch
 from fhir_server.search.execute import Compartment
-from tests.search.world import World
+from tests.search.world import World, there_and_back
 
 ANN = Compartment("Patient", "ann")
 
@@ -65,14 +65,8 @@ def test_the_resource_whose_it_is_belongs_to_it(practice: World) -> None:
 
 def test_all_types_of_a_compartment(practice: World) -> None:
     members = [name for name in resource_types() if ANN.holds(name)]
-    found: list[str] = []
-    cursor: str | None = None
-    while cursor is not None or not found:
-        extra = [("_cursor", cursor)] if cursor else []
-        page = practice.together(members, ("_count", "2"), *extra, compartment=ANN)
-        found += [match.id for match in page.matches]
-        cursor = page.next_cursor
-    assert found == ["old", "e", "o3", "o1", "o0", "ann"]
+    pages = there_and_back(lambda cursor: practice.together(members, ("_count", "2"), *cursor, compartment=ANN))
+    assert [match.id for page in pages for match in page.matches] == ["old", "e", "o3", "o1", "o0", "ann"]
 
 
 def test_which_types_can_be_in_it() -> None:

@@ -70,7 +70,9 @@ FOUND: tuple[tuple[str, str, set[str]], ...] = (
     ("Patient", 'given sw "pet"', {"peter", "petra", "pet"}),
     ("Patient", 'given co "etr"', {"petra"}),
     ("Patient", 'given ew "er"', {"peter"}),
-    ("Patient", "given ne peter", {"petra", "pet", "none"}),
+    ("Patient", "given ne peter", {"petra", "pet"}),
+    ("Patient", "given ne petra", {"peter", "petra", "pet"}),
+    ("Patient", "not (given eq peter)", {"petra", "pet", "none"}),
     ("Patient", r'name eq "say \"hi\", all"', {"pet"}),
     ("Patient", r'name eq "S\u0061Y \"hi\", all"', {"pet"}),
     ("Patient", "gender eq male or gender eq other", {"peter", "pet"}),
@@ -125,6 +127,82 @@ def test_filters_find(ward: World, resource_type: str, text: str, found: set[str
     assert str(parse_filter(str(parse_filter(text)))) == str(parse_filter(text))
 
 
+def concept(*codes: str) -> dict[str, Any]:
+    return {"coding": [{"system": code.partition("|")[0], "code": code.partition("|")[2]} for code in codes]}
+
+
+def defined(*canonicals: str) -> list[dict[str, str]]:
+    return [{"definitionCanonical": canonical} for canonical in canonicals]
+
+
+UNEQUAL: tuple[dict[str, Any], ...] = (
+    {"resourceType": "Encounter", "id": "none", "status": "planned"},
+    {"resourceType": "Encounter", "id": "one", "type": [concept("s|a")], "diagnosis": [
+        {"condition": ref("Condition/1")}]},
+    {"resourceType": "Encounter", "id": "translated", "type": [concept("s|a", "t|b")], "diagnosis": [
+        {"condition": ref("http://here/fhir/Condition/1")}, {"condition": ref("Condition/1/_history/2")}]},
+    {"resourceType": "Encounter", "id": "two", "type": [concept("s|a"), concept("s|b")], "diagnosis": [
+        {"condition": ref("Condition/1")}, {"condition": ref("Procedure/1")}]},
+    {"resourceType": "Encounter", "id": "both", "type": [concept("s|a"), concept("t|c", "s|a")], "diagnosis": [
+        {"condition": ref("Condition/1")}, {"condition": ref("Condition/2")}]},
+    {"resourceType": "Encounter", "id": "text", "type": [concept("s|a"), {"text": "A"}], "diagnosis": [
+        {"condition": ref("Condition/1")}, {"condition": {"display": "A"}}]},
+    {"resourceType": "Encounter", "id": "named", "type": [{"text": "A"}], "diagnosis": [
+        {"condition": {"identifier": {"value": "x"}}}]},
+    {"resourceType": "PlanDefinition", "id": "lone", "status": "active", "action": defined("http://x/l|1")},
+    {"resourceType": "PlanDefinition", "id": "twice", "status": "active", "action": defined("http://x/l|1", "http://x/l|2")},
+    {"resourceType": "PlanDefinition", "id": "mixed", "status": "active", "action": defined("http://x/l|1", "http://x/m|1")},
+    {"resourceType": "PlanDefinition", "id": "bare", "status": "active"},
+    {"resourceType": "CapabilityStatement", "id": "guided", "implementationGuide": ["http://x/g|1", "http://x/g|2"]},
+    {"resourceType": "CapabilityStatement", "id": "guides", "implementationGuide": ["http://x/g|1", "http://x/h"]},
+    {"resourceType": "Group", "id": "flags", "characteristic": [{"exclude": True}, {"exclude": False}]},
+    {"resourceType": "Group", "id": "set", "characteristic": [{"exclude": True}, {"exclude": True}]},
+    {"resourceType": "Observation", "id": "parted", "code": concept("s|a"), "component": [{"code": concept("s|b")}]},
+    {"resourceType": "Observation", "id": "alike", "code": concept("s|a"), "component": [{"code": concept("s|a")}]},
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("resource_type", "text", "found"),
+    [
+        ("Encounter", "type ne s|a", {"two", "text", "named"}),
+        ("Encounter", "type ne a", {"two", "text", "named"}),
+        ("Encounter", "type ne s|b", {"one", "translated", "two", "both", "text", "named"}),
+        ("Encounter", "type ne s|", {"text", "named"}),
+        ("Encounter", "type ne t|", {"one", "two", "both", "text", "named"}),
+        ("Encounter", "type ne |a", {"one", "translated", "two", "both", "text", "named"}),
+        ("Encounter", "not (type ne s|a)", {"none", "one", "translated", "both"}),
+        ("Encounter", "diagnosis ne Condition/1", {"two", "both", "text", "named"}),
+        ("Encounter", "diagnosis ne http://here/fhir/Condition/1", {"two", "both", "text", "named"}),
+        ("Encounter", "diagnosis ne 1", {"both", "text", "named"}),
+        ("Encounter", "diagnosis:Condition ne 1", {"two", "both", "text", "named"}),
+        ("PlanDefinition", "definition ne http://x/l", {"mixed"}),
+        ("PlanDefinition", "definition ne http://x/l|1", {"twice", "mixed"}),
+        ("CapabilityStatement", "guide ne http://x/g", {"guides"}),
+        ("CapabilityStatement", "guide ne http://x/g|1", {"guided", "guides"}),
+        ("Group", "exclude ne true", {"flags"}),
+        ("Group", "exclude ne http://terminology.hl7.org/CodeSystem/special-values|", set()),
+        ("Group", "exclude ne http://terminology.hl7.org/CodeSystem/special-values|true", {"flags"}),
+        ("Observation", "combo-code ne s|a", {"parted"}),
+        ("Observation", "combo-code ne s|", set()),
+        ("Observation", "code ne s|a", set()),
+    ],
+)
+def test_ne_finds_an_unequal_value(world: World, resource_type: str, text: str, found: set[str]) -> None:
+    world.base_url = "http://here/fhir"
+    world.put(*(r for r in UNEQUAL if r["resourceType"] == resource_type))
+    assert set(world.ids(resource_type, ("_filter", text), strict=True)) == found
+    environment = Environment(world.tenant, standard(), world.base_url)
+    where = bind(resource_type, parse([("_filter", text)]), environment, strict=True).where
+    held = {
+        resource["id"]
+        for resource in UNEQUAL
+        if resource["resourceType"] == resource_type
+        and where.holds(Candidate(None, None, index(resource_type, resource, world.tenant, base_url=world.base_url)))
+    }
+    assert held == found
+
+
 def test_a_filter_goes_with_other_criteria_and_filters(ward: World) -> None:
     assert ward.ids("Patient", ("_filter", "given sw pet"), ("gender", "male")) == ["peter"]
     assert ward.ids("Patient", ("_filter", "given sw pet"), ("_filter", "birthdate ge 2000")) == ["petra"]
@@ -155,6 +233,10 @@ REFUSED = (
     ("gender eq male and nonsense eq x", "character 20"),
     ("gender co male", "'co' is not for parameters of type token"),
     ("given gt x", "'gt' is not for parameters of type string"),
+    ("_text ne x", "character 1"),
+    ("given:exact eq x", "'eq' can't be used with ':exact'"),
+    ("identifier:text ne x", "'ne' can't be used with ':text'"),
+    ("general-practitioner:Practitioner pr true", "'pr' can't be used with ':Practitioner'"),
     ("birthdate re x", "'re' is not for parameters of type date"),
     ("birthdate eq x", "character 1"),
     ("birthdate po 2020-13", "character 1"),

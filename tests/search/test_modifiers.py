@@ -35,7 +35,7 @@ def coded(id_: str, text: str | None, *displays: str) -> Resource:
     ("value", "wanted"),
     [
         ("Glucose", {"lower", "upper", "display"}), ("GLUCOSE [MASS", {"display"}), ("mass", set()),
-        ("hämo", {"umlaut"}), ("hamo", {"umlaut"}), ("hämoglobin  a", {"umlaut"}), ("glu%", set()),
+        ("hämo", {"umlaut"}), ("hamo", {"umlaut"}), ("hämoglobin  a", {"umlaut"}), ("glu%c_m", set()),
         (r"glucose\, serum", {"upper"}), ("hamo,glucose", {"umlaut", "lower", "upper", "display"}), ("gluca", set()),
     ],
 )  # fmt: skip

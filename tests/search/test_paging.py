@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fhir_server.search.errors import InvalidSearch
+from fhir_server.search.searchset import SearchPage
 from tests.search.world import World
 
 PATIENTS = st.fixed_dictionaries(
@@ -102,6 +103,46 @@ def test_writes_between_pages_neither_repeat_nor_hide(world: World, sort: str | 
         world.delete("Patient", f"n{turn}") if turn % 2 else None
     assert len(found) == len(set(found))
     assert {f"s{number}" for number in range(len(births))} <= set(found)
+
+
+def test_writes_between_pages_backwards_neither_repeat_nor_hide(world: World) -> None:
+    for number in range(6):
+        world.put({"resourceType": "Patient", "id": f"s{number}", "birthDate": f"{1980 - number}"})
+    parameters = [("_count", "2"), ("_sort", "-birthdate")]
+    page = world.page("Patient", *parameters)
+    while page.next_cursor is not None:
+        page = world.page("Patient", *parameters, ("_cursor", page.next_cursor))
+    world.put({"resourceType": "Patient", "id": "new", "birthDate": "1977-06"})
+    world.delete("Patient", "s1")
+    found = [match.id for match in page.matches]
+    while page.previous_cursor is not None:
+        page = world.page("Patient", *parameters, ("_cursor", page.previous_cursor))
+        found = [*[match.id for match in page.matches], *found]
+    assert found == ["s0", "s2", "new", "s3", "s4", "s5"]
+
+
+def test_a_page_that_has_become_empty_leads_back(world: World) -> None:
+    for number in range(4):
+        world.put({"resourceType": "Patient", "id": f"p{number}"})
+
+    def turned(cursor: str | None) -> SearchPage:
+        assert cursor is not None
+        return world.page("Patient", ("_count", "2"), ("_cursor", cursor))
+
+    start = world.page("Patient", ("_count", "2"))
+    end = turned(start.next_cursor)
+    for id_ in ("p3", "p0", "p1"):
+        world.delete("Patient", id_)
+    empty = turned(start.next_cursor)
+    assert (empty.matches, empty.next_cursor) == ([], None)
+    back = turned(empty.previous_cursor)
+    assert ([match.id for match in back.matches], back.previous_cursor) == (["p2"], None)
+    world.delete("Patient", "p2")
+    world.put({"resourceType": "Patient", "id": "late"})
+    world.delete("Patient", "late")
+    empty = turned(end.previous_cursor)
+    assert (empty.matches, empty.previous_cursor) == ([], None)
+    assert turned(empty.next_cursor).matches == []
 
 
 @pytest.mark.parametrize(

@@ -123,3 +123,8 @@ def test_many_matches_are_no_longer_sorted_one_by_one(world: World, monkeypatch:
     rest, second = world.counted("Observation", again)
     assert [match.id for match in rest.matches] == [*wanted[4:], "none"]
     assert second == 1
+    world.put(observation("lacking", "x"), observation("last", "x"))
+    for count in "12345":
+        assert world.walk("Observation", sort, ("_count", count)) == [*wanted, "last", "lacking", "none"]
+        upwards = world.walk("Observation", ("_sort", "date"), ("_count", count))
+        assert upwards == [*reversed(wanted), "none", "lacking", "last"]

@@ -11,7 +11,7 @@ from fhir_server.auth.caller import Grant
 from fhir_server.errors import Forbidden
 from fhir_server.search.errors import InvalidSearch
 from fhir_server.search.execute import SearchPage
-from tests.search.world import World
+from tests.search.world import World, there_and_back
 
 TYPES = ("Condition", "Observation", "Patient")
 
@@ -22,14 +22,8 @@ def names(page: SearchPage) -> list[str]:
 
 def walk(world: World, types: tuple[str, ...], *parameters: tuple[str, str], **options: Any) -> list[str]:
     """Return what all pages hold."""
-    found: list[str] = []
-    cursor: str | None = None
-    while True:
-        page = world.together(types, *parameters, *([("_cursor", cursor)] if cursor else []), **options)
-        found += names(page)
-        cursor = page.next_cursor
-        if cursor is None:
-            return found
+    pages = there_and_back(lambda cursor: world.together(types, *parameters, *cursor, **options))
+    return [name for page in pages for name in names(page)]
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -30,7 +30,7 @@ class Session:
         self._connection = connection
         self.statements = 0
 
-    async def fetch(self, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+    async def fetch(self, sql: str, parameters: Sequence[Any], *, steady: bool = False) -> list[tuple[Any, ...]]:  # noqa: ARG002
         """Run a statement as the server's sessions do: prepared, with binary results."""
         self.statements += 1
         cursor = self._connection.cursor(binary=True)
@@ -46,6 +46,7 @@ class World:
     def __init__(self, dsn: str) -> None:
         self.dsn = dsn
         self.tenant = next(self._tenants)
+        self.base_url = ""
         self.resources: dict[tuple[str, str], dict[str, Any]] = {}
         self._keys = itertools.count(1)
 
@@ -61,7 +62,7 @@ class World:
 
     def _put(self, connection: psycopg.Connection[Any], resource: dict[str, Any], tenant: int) -> None:
         resource_type, key = resource["resourceType"], next(self._keys)
-        entries = index(resource_type, resource, tenant)
+        entries = index(resource_type, resource, tenant, base_url=self.base_url)
         updated = resource.get("meta", {}).get("lastUpdated")
         with connection.transaction(), connection.cursor() as cursor:
             cursor.execute(
@@ -143,6 +144,7 @@ class World:
                     cursor_key=KEY,
                     strict=strict,
                     compartment=compartment,
+                    base_url=self.base_url,
                 )
                 return page, session.statements
 
@@ -168,6 +170,7 @@ class World:
                     cursor_key=KEY,
                     strict=strict,
                     compartment=compartment,
+                    base_url=self.base_url,
                 )
 
         return self.run(act())
@@ -178,12 +181,21 @@ class World:
 
     def walk(self, resource_type: str, *parameters: tuple[str, str], **options: Any) -> list[str]:
         """Return the ids of all pages."""
-        found: list[str] = []
-        cursor: str | None = None
-        while True:
-            extra = [("_cursor", cursor)] if cursor else []
-            page = self.page(resource_type, *parameters, *extra, **options)
-            found += [match.id for match in page.matches]
-            cursor = page.next_cursor
-            if cursor is None:
-                return found
+        pages = there_and_back(lambda cursor: self.page(resource_type, *parameters, *cursor, **options))
+        return [match.id for page in pages for match in page.matches]
+
+
+def there_and_back(read: Callable[[list[tuple[str, str]]], SearchPage]) -> list[SearchPage]:
+    """Return all pages of a search; checks that the way back, from the last to the first, shows the same."""
+    pages = [read([])]
+    while (cursor := pages[-1].next_cursor) is not None:
+        pages.append(read([("_cursor", cursor)]))
+    assert pages[0].previous_cursor is None
+    page = pages[-1]
+    for before in pages[-2::-1]:
+        assert page.previous_cursor is not None
+        page = read([("_cursor", page.previous_cursor)])
+        assert page.matches == before.matches
+        assert page.next_cursor is not None
+    assert page.previous_cursor is None
+    return pages

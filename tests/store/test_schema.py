@@ -16,6 +16,7 @@ import fhir_server.store.inbox
 import fhir_server.store.index_state
 import fhir_server.store.jobs
 import fhir_server.store.ledger
+import fhir_server.store.packages
 import fhir_server.store.secrets
 import fhir_server.store.tokens  # noqa: F401 - each adds its table
 from fhir_server.store.migrate import HEAD, SchemaMismatch, migrate

@@ -42,10 +42,10 @@ class Counting(Session):
 
     added = 0
 
-    async def fetch(self, sql: str, parameters: Any = ()) -> list[tuple[Any, ...]]:
+    async def fetch(self, sql: str, parameters: Any = (), *, steady: bool = False) -> list[tuple[Any, ...]]:
         """Run a statement."""
         Counting.added += "_dictionary" in sql
-        return await super().fetch(sql, parameters)
+        return await super().fetch(sql, parameters, steady=steady)
 
 
 async def write_each(database: Database, *changes: Change) -> list[int]:
@@ -53,9 +53,10 @@ async def write_each(database: Database, *changes: Change) -> list[int]:
     counts = []
     for one in changes:
         async with database.session() as session:
-            counting = Counting(session._connection, session.known)
+            counting = Counting(session._lender, session.known)
             Counting.added = 0
             await write(counting, 7, [one])
+            await counting.end()
             counts.append(Counting.added)
     return counts
 

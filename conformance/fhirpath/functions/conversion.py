@@ -90,7 +90,7 @@ def to_quantity(found: Any) -> Quantity | None:
     """Return the Quantity ``found`` stands for, None if it stands for none; raises FHIRPathError for a bound."""
     if isinstance(found, Quantity):
         return found
-    if isinstance(found, int | Decimal):
+    if isinstance(found, int | Decimal) and not isinstance(found, Long):
         return Quantity(Decimal(found), "1", calendar=False)
     if isinstance(found, Node) and type(found.value) is dict and "comparator" in found.value:
         raise FHIRPathError("a Quantity with a comparator has no single value")

@@ -84,18 +84,26 @@ def _calculate(compute: Callable[[], Decimal]) -> list[Decimal]:
     return [result] if result.is_finite() else []
 
 
+def _irrational(compute: Callable[[], Decimal]) -> list[Decimal]:
+    """Return the result without the last digits, which stem from rounding: so ``0.3.ln().exp()`` is 0.3."""
+    return [
+        (round(found, 15).normalize() if found.adjusted() < _HIGHEST_PRECISION - 15 else found) + 0
+        for found in _calculate(compute)
+    ]
+
+
 @function("exp")
 def exp(_frame: Frame, items: Collection) -> Collection:
     """Return e raised to the input."""
     found = _decimal(items, "exp")
-    return [] if found is None else [*_calculate(found.exp)]
+    return [] if found is None else [*_irrational(found.exp)]
 
 
 @function("ln")
 def ln(_frame: Frame, items: Collection) -> Collection:
     """Return the natural logarithm; there is none of zero or less."""
     found = _decimal(items, "ln")
-    return [] if found is None or found <= 0 else [*_calculate(found.ln)]
+    return [] if found is None or found <= 0 else [*_irrational(found.ln)]
 
 
 @function("log", 1)
@@ -104,8 +112,7 @@ def log(_frame: Frame, items: Collection, base: Collection) -> Collection:
     found, to = _decimal(items, "log"), _decimal(base, "log")
     if found is None or to is None or found <= 0 or to <= 0 or to == 1:
         return []
-    exact = _calculate(lambda: found.log10() / to.log10())
-    return [round(entry, 15).normalize() + 0 for entry in exact]
+    return [*_irrational(lambda: found.log10() / to.log10())]
 
 
 @function("power", 1)

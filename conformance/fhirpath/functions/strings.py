@@ -7,14 +7,16 @@ import binascii
 import html
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from time import perf_counter
 
 from conformance.fhirpath.errors import FHIRPathError
 from conformance.fhirpath.frame import Frame
 from conformance.fhirpath.functions.registry import function
 from conformance.fhirpath.items import Collection, to_system
 from conformance.fhirpath.operands import integer, text
-from conformance.fhirpath.patterns import compile_pattern, replace_groups
+from conformance.fhirpath.patterns import check_length, compile_pattern, find_match, replace_groups
 
 # anything else after a backslash stays as it is
 _JSON_ESCAPE = re.compile(r'\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4})')
@@ -123,6 +125,7 @@ def join(_frame: Frame, items: Collection, separator: Collection | None = None) 
     parts = [part for part in map(to_system, items) if part is not None]
     if not all(type(part) is str for part in parts):
         raise FHIRPathError("the input of join() must be Strings")
+    check_length(sum(map(len, parts)) + len(parts) * len(between or ""))
     return [(between or "").join(parts)] if parts else []
 
 
@@ -130,32 +133,49 @@ def join(_frame: Frame, items: Collection, separator: Collection | None = None) 
 def replace(_frame: Frame, items: Collection, pattern: Collection, substitution: Collection) -> Collection:
     """Return the text with every ``pattern`` replaced; an empty pattern stands around each character."""
     found = _texts("replace", items, pattern, substitution)
-    return [found[0].replace(found[1], found[2])] if found else []
+    if not found:
+        return []
+    check_length(len(found[0]) + found[0].count(found[1]) * len(found[2]))
+    return [found[0].replace(found[1], found[2])]
+
+
+@contextmanager
+def _patience(frame: Frame) -> Iterator[float]:
+    """Give the seconds that regular expressions may still take in this evaluation, and count those they took."""
+    started = perf_counter()
+    try:
+        yield frame.patience
+    finally:
+        frame.patience -= perf_counter() - started
 
 
 @function("matches", 1, 2)
-def matches(_frame: Frame, items: Collection, pattern: Collection, flags: Collection | None = None) -> Collection:
+def matches(frame: Frame, items: Collection, pattern: Collection, flags: Collection | None = None) -> Collection:
     """Tell whether ``pattern`` occurs in the text."""
     found = _texts("matches", items, pattern)
     options = text(flags, "the flags of matches()") if flags is not None else None
-    return [compile_pattern(found[1], options or "").search(found[0]) is not None] if found else []
+    if not found:
+        return []
+    with _patience(frame) as seconds:
+        return [find_match(compile_pattern(found[1], options or ""), found[0], seconds)]
 
 
 @function("matchesFull", 1, 2)
-def matches_full(_frame: Frame, items: Collection, pattern: Collection, flags: Collection | None = None) -> Collection:
+def matches_full(frame: Frame, items: Collection, pattern: Collection, flags: Collection | None = None) -> Collection:
     """Tell whether ``pattern`` fits the whole text, or with the flag ``m`` a whole line."""
     found = _texts("matchesFull", items, pattern)
     options = (text(flags, "the flags of matchesFull()") if flags is not None else None) or ""
     if not found:
         return []
-    if "m" in options:
-        return [compile_pattern(f"^(?:{found[1]})$", options).search(found[0]) is not None]
-    return [compile_pattern(found[1], options).fullmatch(found[0]) is not None]
+    with _patience(frame) as seconds:
+        if "m" in options:
+            return [find_match(compile_pattern(f"^(?:{found[1]})$", options), found[0], seconds)]
+        return [find_match(compile_pattern(found[1], options), found[0], seconds, whole=True)]
 
 
 @function("replaceMatches", 2, 3)
 def replace_matches(
-    _frame: Frame,
+    frame: Frame,
     items: Collection,
     pattern: Collection,
     substitution: Collection,
@@ -168,7 +188,8 @@ def replace_matches(
         return []
     if not found[1]:
         return [found[0]]
-    return [replace_groups(compile_pattern(found[1], options or ""), found[2], found[0])]
+    with _patience(frame) as seconds:
+        return [replace_groups(compile_pattern(found[1], options or ""), found[2], found[0], seconds)]
 
 
 _ENCODE: dict[str, Callable[[bytes], str]] = {

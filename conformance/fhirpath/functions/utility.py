@@ -53,6 +53,26 @@ def trace(frame: Frame, items: Collection, name: Expr, projection: Expr | None =
     return items
 
 
+@function("defineVariable", 1, 2, lazy=True)
+def define_variable(frame: Frame, items: Collection, name: Expr, value: Expr | None = None) -> Collection:
+    """Make ``%name`` known to what follows: the input, or ``value``, evaluated once with the input as ``$this``.
+
+    Trial use, https://hl7.org/fhirpath/#definevariablename-string-expr-expression.
+    """
+    label = text(name(frame), "the name given to defineVariable()")
+    if not label:
+        raise FHIRPathError("defineVariable() needs a name")
+    found = items
+    if value is not None:
+        focus, frame.focus = frame.focus, items
+        try:
+            found = value(frame)
+        finally:
+            frame.focus = focus
+    frame.define(label, found)
+    return items
+
+
 @function("aggregate", 1, 2, lazy=True)
 def aggregate(frame: Frame, items: Collection, aggregator: Expr, initial: Expr | None = None) -> Collection:
     """Fold the items into ``$total``."""

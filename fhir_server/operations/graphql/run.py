@@ -349,4 +349,11 @@ def _asks_for(asked: Field, source: str, name: str) -> bool:
 
 
 def _connection(page: SearchPage, edges: list[dict[str, Any]], offset: int, count: int) -> dict[str, Any]:
-    return {"count": page.total, "offset": offset, "pagesize": count, "edges": edges, "next": page.next_cursor}
+    return {
+        "count": page.total,
+        "offset": offset,
+        "pagesize": count,
+        "edges": edges,
+        "previous": page.previous_cursor,
+        "next": page.next_cursor,
+    }

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from conformance.definitions import resource_types
 from conformance.issues import Issue
 from conformance.primitives import date_range
 from fhir_server.search.bind_chain import MOST_STEPS, MOST_SUBSELECTS, bind_path, subselects
@@ -20,9 +21,11 @@ from fhir_server.search.errors import InvalidSearch, Unsupported, invalid_value
 from fhir_server.search.filter.expression import Expression, Logical, Negation, Step, Test
 from fhir_server.search.filter.parse import NAME, parse_filter
 from fhir_server.search.filter.strings import compares_string
+from fhir_server.search.parse import unescape
 from fhir_server.search.query import Criterion, Forward
-from fhir_server.search.registry import Parameter
+from fhir_server.search.registry import COLUMNS, Parameter
 from fhir_server.search.slot import slot
+from fhir_server.search.unequal import has_unequal
 
 _ORDERED = frozenset(("date", "number", "quantity"))
 _PREFIXES = frozenset(("gt", "lt", "ge", "le", "ap", "sa", "eb"))
@@ -36,6 +39,7 @@ _TYPES: Mapping[str, frozenset[str]] = MappingProxyType(
         **dict.fromkeys(("co", "sw", "ew"), frozenset(("string",))),
         "po": frozenset(("date",)),
         "re": frozenset(("reference",)),
+        "ne": _ORDERED | {"string", "token", "reference", "uri", "phonetic", "near"},
     }
 )
 """The parameter types that an operator is for; those that aren't here are for any."""
@@ -103,6 +107,9 @@ class _Filter:
         types = _TYPES.get(test.operator)
         if types is not None and parameter.type not in types:
             raise Unsupported(f"'{test.operator}' is not for parameters of type {parameter.type}")
+        modifier = test.path[-1].modifier
+        if modifier is not None and not _takes_modifier(parameter, test.operator, modifier):
+            raise Unsupported(f"'{test.operator}' can't be used with ':{modifier}'")
         try:
             return self._condition(resource_type, parameter, test)
         except InvalidSearch as error:
@@ -122,14 +129,18 @@ class _Filter:
                 if not parameter.indexed:
                     raise Unsupported(f"'po' is not for '{parameter.code}'")
                 return Compares(place.parameter, "ap", *date_range(text))
-            case "eq" | "ew" if parameter.type == "string":
+            case "eq" | "ne" | "ew" if parameter.type == "string":
                 if not parameter.indexed:
                     raise Unsupported(f"'{parameter.code}' is not supported")
-                return compares_string(place.parameter, text, ends=operator == "ew")
+                return compares_string(place.parameter, text, operator)
             case "eq" | "ne" if parameter.type in _ORDERED:
                 return self._criterion(resource_type, test, test.path[-1].modifier, operator + text)
             case "ne":
-                return Not(self._condition(resource_type, parameter, Test(test.path, "eq", test.value, test.position)))
+                modifier = test.path[-1].modifier
+                equal = self._criterion(resource_type, test, modifier, text)
+                if parameter.code in COLUMNS:  # each resource has just one id
+                    return Not(equal)
+                return has_unequal(place, equal, unescape(text) if modifier is None else None)
             case "eq" | "re" | "sw":
                 return self._criterion(resource_type, test, test.path[-1].modifier, text)
             case _ if operator in _PREFIXES:
@@ -140,3 +151,10 @@ class _Filter:
     def _criterion(self, resource_type: str, test: Test, modifier: str | None, value: str) -> Condition:
         path = (Forward(test.path[-1].name, modifier),)
         return bind_criterion(resource_type, Criterion(path, (value,), test.name, value), self.environment)
+
+
+def _takes_modifier(parameter: Parameter, operator: str, modifier: str) -> bool:
+    """Tell whether a comparison heeds a modifier of the last name: a type, or what ordinary searches have."""
+    if operator == "ne":
+        return modifier in parameter.targets or (not parameter.targets and modifier in resource_types())
+    return parameter.type != "string" and operator in ("eq", "re", "sw", *_PREFIXES)

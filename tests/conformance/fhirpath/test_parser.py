@@ -50,9 +50,10 @@ def test_the_tree_follows_the_precedence_table(expression: str, tree: object) ->
         ("", 0, "an expression"),
         ("a.", 2, "an identifier"),
         ("a b", 2, "an operator or the end"),
-        ("a.where(b", 9, "')'"),
-        ("(a", 2, "')'"),
-        ("a[1", 3, "']'"),
+        ("a.where(b", 9, "an operator, ',' or ')'"),
+        ("a.where(", 8, "an expression"),
+        ("(a", 2, "an operator or ')'"),
+        ("a[1", 3, "an operator or ']'"),
         ("a = = b", 4, "an expression"),
         ("'abc", 0, "a token"),
         ("a # b", 2, "a token"),
@@ -65,6 +66,16 @@ def test_a_syntax_error_says_where_and_what_was_expected(expression: str, positi
     with pytest.raises(FHIRPathSyntaxError) as caught:
         parse(expression)
     assert (caught.value.position, caught.value.expected) == (position, expected)
+
+
+@pytest.mark.parametrize(
+    ("expression", "line", "column"),
+    [("a b", 1, 3), ("a\n  b", 2, 3), ("a.where(\n\n  $this = \n)", 4, 1), ("\n", 2, 1), ("", 1, 1)],
+)
+def test_a_syntax_error_says_the_line_and_the_column(expression: str, line: int, column: int) -> None:
+    with pytest.raises(FHIRPathSyntaxError, match=f"at line {line}, column {column}: expected an") as caught:
+        parse(expression)
+    assert (caught.value.line, caught.value.column) == (line, column)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conformance.ucum import UnknownUnitError, canonical, parse
+from conformance.ucum import UnknownUnitError, canonical, convert, parse, validate
 from conformance.ucum.essence import essence
 
 
@@ -98,3 +98,61 @@ def test_temperatures_keep_their_order(value: Fraction) -> None:
     assert celsius is not None
     assert fahrenheit is not None
     assert celsius.of(value) == fahrenheit.of(value * 9 / 5 + 32)
+
+
+@pytest.mark.parametrize(
+    ("value", "source", "target", "expected"),
+    [
+        ("23", "Cel", "[degF]", "73.4"), ("0", "K", "Cel", "-273.15"), ("1", "[lb_av]", "kg", "0.45359237"), ("5", "mg/dL", "g/L", "0.05"),
+        ("3", "bit_s", "1", "8"), ("20", "dB", "1", "100"), ("60", "dB[W]", "kW", "1000"), ("4", "m2/s4/Hz", "[m/s2/Hz^(1/2)]", "2"),
+        ("7", "[pH]", "nmol/L", "100"), ("100", "nmol/L", "[pH]", "7"), ("6", "[hp'_X]", "[ppm]", "1"), ("3", "[hp'_C]", "[hp'_M]", "2"),
+        ("1", "B[V]", "B[mV]", "7"), ("100", "%[slope]", "deg", "45"), ("1", "Np", "1", "2.718281828459045"), ("2", "[hp'_Q]", "1", "4e-10"),
+    ],
+)  # fmt: skip
+def test_values_convert_between_units(value: str, source: str, target: str, expected: str) -> None:
+    found = convert(Decimal(value), source, target)
+    assert found is not None
+    assert abs(found - Fraction(expected)) <= abs(Fraction(expected)) * Fraction(1, 10**15)
+
+
+@pytest.mark.parametrize(
+    ("value", "source", "target"),
+    [(1, "m", "g"), (-1, "1", "B"), (0, "mol/L", "[pH]"), (10**6, "B", "1"), (1, "[iU]", "g"), (1, "B[V]", "B[W]")],
+)
+def test_what_has_no_meaning_in_a_unit_is_not_converted(value: int, source: str, target: str) -> None:
+    assert convert(value, source, target) is None
+
+
+def test_unknown_units_are_told() -> None:
+    with pytest.raises(UnknownUnitError, match="mgs"):
+        convert(1, "mgs", "g")
+    with pytest.raises(UnknownUnitError, match="mgs"):
+        convert(1, "g", "mgs")
+
+
+@pytest.mark.parametrize("code", ["mg", "mL/min/{1.73_m2}", "{score}", "10*3/uL", "/(2.s)", "m[H2O]", "1", "[iU]"])
+def test_valid_codes(code: str) -> None:
+    assert validate(code) is None
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("", "1 to 100 characters"),
+        ("MG", "no unit 'MG'"),
+        ("m//s", "from character 3"),
+        ("{a b}", "33 to 126"),
+        ("mL{é}", "33 to 126"),
+    ],
+)
+def test_what_is_wrong_with_a_code(code: str, message: str) -> None:
+    assert message in str(validate(code))
+
+
+@given(st.fractions(min_value=Fraction(1, 10**6), max_value=10**6), st.sampled_from(list(essence().atoms)))
+def test_every_unit_converts_to_its_base_and_back(value: Fraction, code: str) -> None:
+    known = canonical(code)
+    assert known is not None
+    there = convert(value, code, known.unit)
+    assert there is not None
+    assert convert(there, known.unit, code) == value

@@ -6,7 +6,8 @@ Latitude taken as the server documents it (docs/reference/search.md, docs/decisi
 - resources without a value come last, whichever the direction of a sort key;
 - a chain through a reference to any of several types follows those types that the rest of the chain can search;
 - a value that the parameter's type can't hold (``performedString`` under a date) counts as missing;
-- ``:not`` and ``:not-in`` with several values exclude all of them.
+- ``:not`` and ``:not-in`` with several values exclude all of them;
+- a contained resource was last updated when its container was.
 """
 
 from __future__ import annotations
@@ -32,9 +33,7 @@ SHAPING = ("_sort", "_count", "_total", "_type")
 class PlainSearch:
     """Resources in the order of their creation; searching looks at each of them."""
 
-    def __init__(
-        self, resources: Sequence[Resource], base_url: str, now: datetime, *, follow_contained: bool = True
-    ) -> None:
+    def __init__(self, resources: Sequence[Resource], base_url: str, now: datetime) -> None:
         self.resources = list(resources)
         self.base_url = base_url
         self.now = now
@@ -46,9 +45,11 @@ class PlainSearch:
         # "A chained condition will be evaluated inside contained resources": they come after all others.
         self.inside: dict[int, dict[str, int]] = {}
         self.contained_of_type: dict[str, list[int]] = {}
-        for number, resource in enumerate(resources) if follow_contained else ():
+        for number, resource in enumerate(resources):
+            names = self.inside[number] = {"#": number}
             for contained in resource.get("contained", ()):
-                self.inside.setdefault(number, {})["#" + contained["id"]] = len(self.resources)
+                names["#" + contained["id"]] = len(self.resources)
+                self.inside[len(self.resources)] = names
                 self.contained_of_type.setdefault(contained["resourceType"], []).append(len(self.resources))
                 self.resources.append(contained)
         self._values: dict[tuple[int, str], Pairs] = {}
@@ -83,7 +84,8 @@ class PlainSearch:
         """Return what a parameter finds in a resource."""
         place = number, parameter.code
         if place not in self._values:
-            resource = self.resources[number]
+            shared = parameter.code == "_lastUpdated"
+            resource = self.resources[self.inside[number]["#"] if shared else number]
             expression = parameter.expression
             found = evaluate(expression, resource["resourceType"], resource) if expression else []
             self._values[place] = [pair for pair in found if _usable(parameter.type, *pair)]
@@ -139,7 +141,7 @@ class PlainSearch:
         found: set[int] = set()
         for number in self.criterion(source, rest, value).intersection(self.of_type[source]):
             found |= self._targets(number, parameters_of(source)[code])
-        return frozenset(found) & frozenset(self.of_type.get(resource_type, ()))
+        return frozenset(found) & frozenset(self._candidates(resource_type))
 
     def _chained(self, resource_type: str, head: str, rest: str, value: str) -> Found:
         code, _, only = head.partition(":")
@@ -167,7 +169,7 @@ class PlainSearch:
     def _targets(self, number: int, parameter: SearchParameter) -> set[int]:
         pairs = self.values(number, parameter)
         local = (references.local(value, self.base_url) for _, value in pairs)
-        inside = self.inside.get(number, {})
+        inside = self.inside[number]
         contained = {inside[text] for _, value in pairs if (text := references.target(value)) in inside}
         return contained | {self.place[name] for name in local if name in self.place}
 

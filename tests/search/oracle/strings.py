@@ -1,7 +1,7 @@
-"""Strings without case, accents and superfluous white space, https://hl7.org/fhir/R4/search.html#string.
+"""Strings without case, accents, punctuation and superfluous white space, https://hl7.org/fhir/R4/search.html#string.
 
 Latitude taken as the server does: words sound alike by Soundex, all names of a
-resource taken together; punctuation counts ("SHOULD also be ignored" it is in R4).
+resource taken together; a text of punctuation alone is compared as it stands.
 """
 
 from __future__ import annotations
@@ -24,6 +24,11 @@ _WORD = re.compile(r"[\s\-/.,]+")
 
 def plain(text: str) -> str:
     """Return a string as it is compared."""
+    folded = _folded(text)
+    return " ".join("".join(c for c in folded if unicodedata.category(c)[0] != "P").split()) or folded
+
+
+def _folded(text: str) -> str:
     decomposed = unicodedata.normalize("NFKD", text).casefold()
     bare = "".join(c for c in unicodedata.normalize("NFKD", decomposed) if not unicodedata.combining(c))
     return " ".join(bare.split())
@@ -54,8 +59,8 @@ def holds(fhir_type: str, value: Any, modifier: str | None, text: str) -> bool:
 
 def sounds_alike(texts: Iterable[str], text: str) -> bool:
     """Tell whether names have words that sound like all words of a text, as the server does: by American Soundex."""
-    has = {_soundex(word) for item in texts for word in _WORD.split(plain(item)) if word}
-    return has >= {_soundex(word) for word in _WORD.split(plain(text)) if word}
+    has = {_soundex(word) for item in texts for word in _WORD.split(_folded(item)) if word}
+    return has >= {_soundex(word) for word in _WORD.split(_folded(text)) if word}
 
 
 def _soundex(word: str) -> str:

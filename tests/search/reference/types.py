@@ -67,6 +67,7 @@ def forms() -> Iterator[Example]:
         ("date", "Procedure?date=2016-03-02T08:00Z", "d-in"),
         ("string", "Patient?family=oka", "ada bob"),
         ("string", "Patient?family=ÖKAFOR-S", "bob"),
+        ("string", "Patient?family=okaforsmith", "bob"),
         ("string", "Patient?name=ada,smith", "ada cy"),
         ("string", r"Patient?family=smith\, roe", "cy"),
         ("phonetic", "Patient?phonetic=smyth", "bob cy"),

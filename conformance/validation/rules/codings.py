@@ -1,0 +1,31 @@
+"""Codings: systems are absolute, and have their codes: https://hl7.org/fhir/R4/datatypes.html#Coding."""
+
+from __future__ import annotations
+
+from conformance.primitives import describe
+from conformance.validation.run import Json, Run, Where
+
+
+def check_coding(coding: Json, where: Where, run: Run) -> None:
+    """Report a system that is none, and a code or display that a known system doesn't have."""
+    system, code = coding.get("system"), coding.get("code")
+    if type(system) is not str:
+        return
+    place = (where, "system", None)
+    if ":" not in system:
+        run.report("error", "value", f"A system is an absolute URI, not {describe(system)} (coding-system)", place)
+        return
+    if "/ValueSet/" in system and run.plans.find("ValueSet", system) is not None:
+        run.report("error", "value", f"{system} is a value set, not a code system (coding-system)", place)
+        return
+    if type(code) is not str:
+        return
+    version, display = coding.get("version"), coding.get("display")
+    answer = run.plans.terminology.check_coding(
+        system, code, version if type(version) is str else None, display if type(display) is str else None
+    )
+    if answer.member is False:
+        message = answer.message or f"The code system {system} has no code {describe(code)}"
+        run.report("error", "code-invalid", f"{message} (coding-code)", (where, "code", None))
+    elif answer.message and answer.member:
+        run.report("warning", "code-invalid", f"{answer.message} (coding-display)", (where, "display", None))

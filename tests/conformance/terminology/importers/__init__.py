@@ -1,0 +1,1 @@
+"""Importers, on small files in the form of each release."""
