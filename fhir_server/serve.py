@@ -10,6 +10,7 @@ import logging
 import multiprocessing
 import signal
 import socket
+import sys
 import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -22,7 +23,7 @@ log = logging.getLogger("praxis.serve")
 
 STOP_SECONDS = 15.0
 POLL_SECONDS = 0.05
-LONGEST_PAUSE = 10.0
+LONGEST_PAUSE = 5.0  # connections to a worker that died wait for its successor
 STABLE_SECONDS = 30.0
 
 
@@ -30,11 +31,13 @@ class PortInUse(Exception):
     """The address to listen on is taken."""
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """Return a listening TCP socket; raises PortInUse."""
+def listen(host: str, port: int, *, one_of_many: bool = False) -> socket.socket:
+    """Return a listening TCP socket, ``one_of_many`` on the same port; raises PortInUse."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if one_of_many:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     try:
         listener.bind((host, port))
     except OSError as error:
@@ -42,6 +45,21 @@ def listen(host: str, port: int) -> socket.socket:
         raise PortInUse(f"can't listen on {host}:{port} ({error.strerror}); choose another port") from error
     listener.listen(2048)
     return listener
+
+
+def listen_apart(host: str, port: int, count: int) -> list[socket.socket]:
+    """Return a socket for each of some workers, all on one port; raises PortInUse.
+
+    From one socket, whoever wakes first takes all connections that are waiting: of 32 that came together one worker got
+    32 and the other none. Among several sockets Linux spreads them; elsewhere, and for one worker, it is one for all.
+    """
+    first = listen(host, port)
+    if count == 1 or sys.platform != "linux":
+        return [first] * count
+    # Bound without sharing, so that a port that is taken was noticed; now together.
+    port = first.getsockname()[1]
+    first.close()
+    return [listen(host, port, one_of_many=True) for _ in range(count)]
 
 
 # Workers are forked from a process that has imported everything and does nothing else, so they start at once and share memory.
@@ -123,11 +141,11 @@ class _Stop(Exception):
 
 def serve(settings: Settings, on_ready: Callable[[int, str], None]) -> None:
     """Run the server until SIGTERM or SIGINT. ``on_ready`` gets the HTTP port and the DSN once requests are answered."""
-    listener = listen(settings.host, settings.port)
-    port = listener.getsockname()[1]
+    listeners = listen_apart(settings.host, settings.port, settings.workers)
+    port = listeners[0].getsockname()[1]
     settings = settings.model_copy(update={"port": port})
     PROCESSES.set_forkserver_preload(["fhir_server.preload"])
-    workers = [Worker("http", settings, listener) for _ in range(settings.workers)]
+    workers = [Worker("http", settings, listener) for listener in listeners]
     if settings.mllp_port:
         workers += [Worker(kind, settings, None) for kind in ("mllp", "inbox")]
 
@@ -162,7 +180,8 @@ def serve(settings: Settings, on_ready: Callable[[int, str], None]) -> None:
         pass
     finally:
         _stop_all(workers)
-        listener.close()
+        for listener in listeners:
+            listener.close()
 
 
 def _stop_all(workers: list[Worker]) -> None:
