@@ -1,6 +1,6 @@
 """How selective searches, disk and plans change as the data grows tenfold.
 
-The same practice is loaded twice over with ``praxis load`` (ids of its own, so that the file says all), each time as
+The same practice is loaded twice over with ``praxis load --bulk`` (ids of its own, so that the file says all), each time as
 many times larger; every query is asked by one client, with different values each time.
 """
 
@@ -134,7 +134,8 @@ def measure_growth(sizes: Sequence[int]) -> list[Grown]:
 def _load(data_dir: Path, source: Path, resources: int) -> float:
     praxis = Path(sys.executable).with_name("praxis")
     started = time.perf_counter()
-    subprocess.run([str(praxis), "load", "--data-dir", str(data_dir), str(source)], check=True, capture_output=True)  # noqa: S603
+    command = [str(praxis), "load", "--bulk", "--data-dir", str(data_dir), str(source)]
+    subprocess.run(command, check=True, capture_output=True)  # noqa: S603
     return resources / (time.perf_counter() - started)
 
 

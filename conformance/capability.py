@@ -26,6 +26,11 @@ COMPARTMENTS = "http://hl7.org/fhir/CompartmentDefinition/"
 ABSTRACT = frozenset(("Resource", "DomainResource"))
 
 
+def compartment_urls() -> list[str]:
+    """Return the canonical URLs of the compartments that can be searched."""
+    return [f"{COMPARTMENTS}{name[0].lower()}{name[1:]}" for name in sorted(compartments())]
+
+
 def _operation(definition: Mapping[str, Any]) -> dict[str, Any]:
     return {"name": definition["code"], "definition": definition["url"]}
 
@@ -128,7 +133,7 @@ def capability_statement(
             {"code": "search-system"},
         ],
         "searchParam": [_parameter(p) for p in _shared(search_parameters)],
-        "compartment": [f"{COMPARTMENTS}{name[0].lower()}{name[1:]}" for name in sorted(compartments())],
+        "compartment": compartment_urls(),
     }
     system = [_operation(o) for o in operations if o["system"]]
     if system:

@@ -94,7 +94,7 @@ def structures(folder: Path) -> Iterator[Json]:
 
 
 def definitions(folder: Path) -> Iterator[Json]:
-    """Yield the definitions of what a server does, in whole. Three SearchParameters are mere examples of their type."""
+    """Yield the definitions of what a server does, in whole, less those that are mere examples of their type."""
     for resource_type in DEFINITIONS:
         for resource in read_exactly(folder, resource_type):
             if not resource["id"].startswith("example"):

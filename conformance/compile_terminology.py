@@ -33,14 +33,18 @@ _DROPPED_EXTENSIONS = ("structuredefinition-wg", "structuredefinition-fmm")
 
 def main(spec: Path, others: Path) -> None:
     """Compile everything from the specification's folder and the folder of other terminologies; say what came of it."""
-    resources = [trim(resource) for resource in read_resources(spec)]
-    keep_expansions(resources, spec / "r4")
-    count = write_pack(OUTPUT / "terminology.pack", settle_order(resources))
-    sys.stdout.write(f"terminology.pack: {count} resources\n")
+    sys.stdout.write(f"terminology.pack: {compile_pack(spec)} resources\n")
     (hcpcs,) = others.glob("HCPCS_*.zip")
     for name, read_in in (("icd-10-cm", read_icd10cm(ICD_10_CM)), ("hcpcs", read_hcpcs(hcpcs))):
         count = write_concepts(OUTPUT / f"{name}.concepts", read_in.resource, read_in.entries)
         sys.stdout.write(f"{name}.concepts: {count} concepts\n")
+
+
+def compile_pack(spec: Path) -> int:
+    """Write the pack and return how many resources it has."""
+    resources = [trim(resource) for resource in read_resources(spec)]
+    keep_expansions(resources, spec / "r4")
+    return write_pack(OUTPUT / "terminology.pack", settle_order(resources))
 
 
 def read_resources(spec: Path) -> Iterator[Json]:

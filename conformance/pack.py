@@ -82,7 +82,7 @@ def write_pack(path: Path, resources: Iterable[Json]) -> int:
     for resource in resources:
         blob = zlib.compress(_encode(resource), 9)
         place = (resource.get("version", ""), offset, len(blob))
-        for url in _urls_of(resource):
+        for url in urls_of(resource):
             index.setdefault(resource["resourceType"], {}).setdefault(url, []).append(place)
         blobs.append(blob)
         offset += len(blob)
@@ -95,7 +95,8 @@ def write_pack(path: Path, resources: Iterable[Json]) -> int:
 _URN = {"oid": "urn:oid:", "uuid": "urn:uuid:"}
 
 
-def _urls_of(resource: Json) -> list[str]:
+def urls_of(resource: Json) -> list[str]:
+    """Return what a resource is found by: its ``url``, or a NamingSystem's unique ids, an OID or UUID as a URN."""
     if resource["resourceType"] != "NamingSystem":
         return [resource["url"]]
     ids = [(_URN.get(i.get("type", ""), ""), i["value"]) for i in resource["uniqueId"]]

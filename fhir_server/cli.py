@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version as distribution_version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import typer
@@ -39,9 +40,11 @@ app = typer.Typer(
 db = typer.Typer(no_args_is_help=True, help="Back up, restore and check the database.")
 token = typer.Typer(no_args_is_help=True, help="Access tokens for clients.")
 packages = typer.Typer(no_args_is_help=True, help="FHIR packages: implementation guides and their definitions.")
+terminology = typer.Typer(no_args_is_help=True, help="Code systems from the releases of their publishers.")
 app.add_typer(db, name="db")
 app.add_typer(token, name="token")
 app.add_typer(packages, name="packages")
+app.add_typer(terminology, name="terminology")
 app.add_typer(ai_app, name="ai")
 console = Console()
 
@@ -314,6 +317,19 @@ def reindex(
     console.print(done)
 
 
+@app.command()
+def fhirpath(
+    expression: Annotated[str, typer.Argument(help="The FHIRPath expression.")],
+    file: Annotated[Path, typer.Argument(help="A resource in JSON or XML; - for standard input.")],
+) -> None:
+    """Evaluate a FHIRPath expression on a resource and print each result as a line of JSON."""
+    from fhir_server.commands_fhirpath import evaluate_file  # noqa: PLC0415
+
+    with one_line_errors():
+        for line in evaluate_file(expression, file):
+            typer.echo(line)
+
+
 @db.command()
 def backup(file: Annotated[Path, typer.Argument(help="The file to write.")], data_dir: DataDir = None) -> None:
     """Write the whole database to a file, while the server runs or not."""
@@ -483,6 +499,77 @@ def packages_remove(
     if not versions:
         fail(f"there is no package {name}")
     console.print(f"removed: {', '.join(f'{package}#{v}' for v in versions)}", highlight=False)
+
+
+@terminology.command("import")
+def terminology_import(
+    kind: Annotated[str, typer.Argument(help="snomed, loinc, rxnorm, cpt, hcpcs or csv.")],
+    file: Annotated[Path, typer.Argument(help="The release: a zip archive, a folder or a file.")],
+    version: Annotated[str | None, typer.Option(help="The version, when the file's name doesn't tell it.")] = None,
+    url: Annotated[str | None, typer.Option(help="The code system's URL, for csv.")] = None,
+    language_refset: Annotated[
+        str | None, typer.Option(help="For snomed: the reference set that says which synonym to show; US English.")
+    ] = None,
+    all_tenants: Annotated[bool, typer.Option("--all-tenants", help="For every tenant, not for this one.")] = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Import a release as the current version of its code system, while the server runs or not."""
+    from fhir_server.jobs.import_code_system import build_release  # noqa: PLC0415
+    from fhir_server.store.code_system_files import EVERY_TENANT, store_file  # noqa: PLC0415
+
+    tenant = EVERY_TENANT if all_tenants else DEFAULT_TENANT
+    with one_line_errors(), Console(stderr=True).status("reading") as status, TemporaryDirectory() as folder:
+        built = Path(folder) / "built"
+        resource = build_release(
+            built,
+            (kind, file, version),
+            lambda count: status.update(f"reading: {count:,} concepts"),
+            url=url,
+            language_refset=language_refset,
+        )
+        with opened(read_settings(data_dir=data_dir)) as dsn:
+            show = lambda done, of: status.update(f"storing: {done} of {of} MB")  # noqa: E731 - a line of its own
+            stored = ask(dsn, lambda session: store_file(session, tenant, built, resource, show))
+    console.print(f"{stored.url}|{stored.version}: {stored.concepts:,} concepts", highlight=False, soft_wrap=True)
+
+
+@terminology.command("list")
+def terminology_list(
+    shipped: Annotated[bool, typer.Option("--shipped", help="Also what comes with Praxis.")] = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Show the imported code systems."""
+    from conformance.terminology.shipped import code_systems  # noqa: PLC0415
+    from fhir_server.store.code_system_files import EVERY_TENANT, list_files  # noqa: PLC0415
+
+    with one_line_errors(), opened(read_settings(data_dir=data_dir)) as dsn:
+        files = ask(dsn, lambda session: list_files(session, DEFAULT_TENANT))
+    # Lines, not a table: a canonical URL must not be broken.
+    for file in files:
+        state = "current" if file.current else "there" if file.whole else "interrupted"
+        whom = ", all tenants" if file.tenant == EVERY_TENANT else ""
+        typer.echo(f"{file.url}|{file.version}  {file.concepts:,} concepts, {file.size / 1e6:.1f} MB, {state}{whom}")
+    for listed in code_systems() if shipped else ():
+        version = f"|{listed.version}" if listed.version else ""
+        typer.echo(f"{listed.url}{version}  {listed.concepts:,} concepts, shipped")
+
+
+@terminology.command("remove")
+def terminology_remove(
+    url: Annotated[str, typer.Argument(help="The code system's URL.")],
+    version: Annotated[str | None, typer.Option(help="Only this version; default all.")] = None,
+    all_tenants: Annotated[bool, typer.Option("--all-tenants", help="What was imported for every tenant.")] = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Remove an imported code system; servers notice within seconds."""
+    from fhir_server.store.code_system_files import EVERY_TENANT, remove_files  # noqa: PLC0415
+
+    tenant = EVERY_TENANT if all_tenants else DEFAULT_TENANT
+    with one_line_errors(), opened(read_settings(data_dir=data_dir)) as dsn:
+        number = ask(dsn, lambda session: remove_files(session, tenant, url, version))
+    if not number:
+        fail(f"{url}{f'|{version}' if version else ''} was not imported")
+    console.print(f"{number} file(s) removed")
 
 
 if __name__ == "__main__":

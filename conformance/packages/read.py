@@ -18,8 +18,9 @@ from typing import IO, Any, cast
 
 import msgspec
 
-from conformance.definitions import FHIR_VERSION, resource_types
-from conformance.issues import Issue
+from conformance.decode import decode
+from conformance.definitions import FHIR_VERSION
+from conformance.issues import InvalidResource, Issue
 
 Json = dict[str, Any]
 
@@ -28,11 +29,13 @@ MOST_BYTES = 400_000_000
 MOST_FILE_BYTES = 32_000_000
 MOST_RESOURCES = 20_000
 LONGEST_URL = 1_000
+LONGEST_VERSION = 200
 _FOLDER = "package/"
 _MANIFEST = "package/package.json"
 _NAME = re.compile(r"[a-z0-9][a-z0-9\-_]*(?:\.[a-z0-9\-_]+)*", re.IGNORECASE)
 _VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+\-_]{0,63}")
 _LONGEST_NAME = 200
+_LONGEST_REASON = 500
 _decode = msgspec.json.Decoder(float_hook=Decimal).decode
 
 
@@ -57,7 +60,7 @@ class Definition:
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """A package: its manifest and its definitions, in the order of the archive.
+    """A package: its manifest and its definitions, valid resources all of them, in the order of the archive.
 
     ``dependencies`` are versions by package name. ``skipped`` names the files of the main folder that were left out, and why.
     """
@@ -150,19 +153,19 @@ def _object(content: bytes) -> Json:
 
 
 def _definition(content: bytes) -> Definition:
-    """Return a canonical resource. Raises ValueError for what is none."""
-    resource = _object(content)
-    resource_type, url, version = resource.get("resourceType"), resource.get("url"), resource.get("version", "")
-    if resource_type not in _TYPES:
-        raise ValueError("it is no resource of FHIR R4")
-    if not isinstance(url, str) or not url:
+    """Return a canonical resource. Raises ValueError for what is none, or not valid."""
+    try:
+        resource = decode(content)
+    except InvalidResource as error:
+        raise ValueError(f"it is no valid resource of FHIR R4: {error}"[:_LONGEST_REASON]) from error
+    resource_type, url, version = resource["resourceType"], resource.get("url"), resource.get("version", "")
+    if url is None:
         raise ValueError(f"the {resource_type} has no canonical URL")
-    if len(url) > LONGEST_URL or "|" in url or not isinstance(version, str) or len(version) > LONGEST_URL:
-        raise ValueError("its URL or version is none that can be looked up")
+    if len(url.encode()) > LONGEST_URL or "|" in url or "\0" in url:
+        raise ValueError("its URL is none that can be looked up")
+    if len(version.encode()) > LONGEST_VERSION or "\0" in version:
+        raise ValueError("its version is none that can be looked up")
     return Definition(resource_type, url, version, msgspec.json.format(content, indent=-1), resource)
-
-
-_TYPES = frozenset(resource_types())
 
 
 def _manifest(content: bytes) -> Json:

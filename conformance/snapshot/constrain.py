@@ -7,6 +7,7 @@ problems, for no profile may do that.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +15,7 @@ from conformance.compile_definitions import SYSTEM_TYPES
 
 Json = dict[str, Any]
 
+_DIGITS = re.compile("[0-9]{1,9}")
 _OWN = frozenset(("id", "path", "sliceName", "base", "constraint", "condition", "extension", "mapping"))
 
 
@@ -28,6 +30,8 @@ def constrain(element: Json, differential: Json, source: str) -> Json:
                 added = [rule if "source" in rule else {**rule, "source": source} for rule in added]
             keys = {item.get(key) for item in added}
             made[name] = [item for item in element.get(name, ()) if item.get(key) not in keys] + added
+    if element.get("isModifier"):
+        made["isModifier"] = True  # which only the base decides
     if "binding" in differential:
         made["binding"] = {**element.get("binding", {}), **differential["binding"]}
     if "condition" in differential:
@@ -56,6 +60,9 @@ def _is_replaced(name: str, differential: Json) -> bool:
 def widened(element: Json, differential: Json) -> Iterator[str]:
     """Yield what a differential's element allows beyond the element it constrains."""
     minimum, maximum = differential.get("min"), differential.get("max")
+    if maximum is not None and maximum != "*" and not _DIGITS.fullmatch(maximum):
+        yield f"max {maximum} is neither a number nor *"
+        maximum = None
     if minimum is not None and minimum < element.get("min", 0):
         yield f"min {minimum} is less than the base's {element['min']}"
     if maximum is not None and _number(maximum) > _number(element.get("max", "*")):
@@ -81,4 +88,4 @@ def _allows(codes: set[str], code: str) -> bool:
 
 
 def _number(maximum: str) -> float:
-    return float("inf") if maximum == "*" else int(maximum)
+    return int(maximum) if _DIGITS.fullmatch(maximum) else float("inf")

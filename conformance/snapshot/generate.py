@@ -63,11 +63,9 @@ class Generation:
         try:
             base = self._base(structure)
             differential = structure.get("differential", {}).get("element", ())
-            over = plant(differential) if differential else Node(base.name, {})
             laying = Laying(self, structure, base)
-            root = laying.lay(over)
-            issues = laying.issues
-            return Snapshot({**without, "snapshot": {"element": list(gather(root))}}, issues)
+            root = laying.lay(plant(differential) if differential else None)
+            return Snapshot({**without, "snapshot": {"element": list(gather(root))}}, laying.issues)
         except (Unfoldable, ValueError) as reason:
             return Snapshot(without, [Issue("error", "invalid", str(reason), "StructureDefinition")])
         finally:
@@ -97,14 +95,11 @@ class Generation:
         return known
 
     def _base(self, structure: Json) -> Node:
-        """Return a copy of the base's tree; a new type gets its own name."""
+        """Return the base's tree."""
         canonical = structure.get("baseDefinition")
         if canonical is None:
             raise Unfoldable(f"{structure['url']} names no baseDefinition")
-        base = self.tree(canonical).copy()
-        if structure.get("derivation") == "specialization":
-            base.name = structure["type"].rpartition("/")[2]
-        return base
+        return self.tree(canonical)
 
 
 class Laying:
@@ -114,11 +109,16 @@ class Laying:
         self.issues: list[Issue] = []
         self._generation = generation
         self._url: str = structure["url"]
-        self._root = base
+        self._base = base
+        self._root = base.copy()
         self._new = structure.get("derivation") == "specialization"
+        if self._new:
+            self._root.name = structure["type"].rpartition("/")[2]
 
-    def lay(self, over: Node) -> Node:
-        """Lay the whole differential over the base and return the result."""
+    def lay(self, over: Node | None) -> Node:
+        """Lay the whole differential, if there is one, over the base and return the result."""
+        if over is None:
+            return self._root
         if over.name != self._root.name:
             raise Unfoldable(f"the differential is about {over.name}, the base about {self._root.name}")
         self._lay(self._root, over, over.name)
@@ -241,7 +241,8 @@ class Laying:
 
     def _referenced(self, reference: str) -> Node:
         url, _, element_id = reference.partition("#")
-        root = self._generation.tree(url) if url and url != self._url else self._root
+        # As it was before this differential.
+        root = self._generation.tree(url) if url and url != self._url else self._base
         target: Node | None = root
         for name in element_id.split(".")[1:]:
             target = target and target.child(name)

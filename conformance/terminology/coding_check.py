@@ -89,7 +89,9 @@ class CodingCheck:
 
     def check(self, coding: Json, place: str) -> Verdict:
         """Return the verdict on a coding; ``place`` is the FHIRPath of it, empty for code and system by themselves."""
-        verdict = Verdict(coding)
+        system = coding.get("system", "")
+        url = self._scope.url_of(system)
+        verdict = Verdict(coding if url == system else coding | {"system": url})
         if self._value_set is None:
             self._find_in_system(verdict, place)
             verdict.member = verdict.concept is not None

@@ -24,7 +24,13 @@ from conformance.terminology.versions import NO_RULES, VersionRules, fits
 
 MOST_CODES = 10_000
 """An expansion without a count has at most so many codes."""
+# Beyond a page so many codes are counted for the total; who types a filter waits for the page, not for the total.
 _MOST_COUNTED = 10_000
+_MOST_COUNTED_BY_FILTER = 1_000
+# Deeper hierarchies go on at the top: readers of JSON have their limits.
+_MOST_DEPTH = 50
+Place = tuple[str, str, str]
+"""A code system, its version and a code."""
 _EXPANSION_PARAMETER = "http://hl7.org/fhir/StructureDefinition/valueset-expansion-parameter"
 _WHOLE = ("url", "version", "name", "title", "status", "experimental", "date", "publisher", "language")
 _DEFINITION = ("extension", "contained", "compose")
@@ -171,8 +177,9 @@ class _Expansion:
         narrowed = asked.filter or asked.exclude_system or asked.active_only or asked.exclude_not_for_ui
         if not narrowed and value_set.is_system:
             return len(value_set.includes[0].required())
-        more = sum(1 for _ in islice(rest, _MOST_COUNTED + 1))
-        if more > _MOST_COUNTED:
+        most = _MOST_COUNTED_BY_FILTER if asked.filter else _MOST_COUNTED
+        more = sum(1 for _ in islice(rest, most + 1))
+        if more > most:
             return None
         return start + len(page) + more if page or more or not start else self._total(start)
 
@@ -213,17 +220,19 @@ class _Expansion:
     def _nest(self, page: list[Entry]) -> list[Json]:
         """Return the codes in their hierarchy: each below the nearest above it that is in the expansion."""
         rendered = {(*_version_of(part), code): self._render(part, code) for part, code in page}
+        above: dict[Place, Place] = {}
         tops: list[Json] = []
         for part, code in page:
-            above = self._nearest(part, code, rendered)
-            item = rendered[(*_version_of(part), code)]
-            if above is None:
-                tops.append(item)
+            place = (*_version_of(part), code)
+            nearest = self._nearest(part, code, rendered)
+            if nearest is None or not _climbs(nearest, place, above):
+                tops.append(rendered[place])
             else:
-                above.setdefault("contains", []).append(item)
+                above[place] = nearest
+                rendered[nearest].setdefault("contains", []).append(rendered[place])
         return tops
 
-    def _nearest(self, part: Part, code: str, rendered: dict[tuple[str, str, str], Json]) -> Json | None:
+    def _nearest(self, part: Part, code: str, rendered: dict[Place, Json]) -> Place | None:
         system = part.code_system
         if system is None or part.listed is not None:
             return None
@@ -232,9 +241,9 @@ class _Expansion:
             if parent in seen:
                 continue
             seen.add(parent)
-            found = rendered.get((*_version_of(part), parent))
-            if found is not None:
-                return found
+            place = (*_version_of(part), parent)
+            if place in rendered:
+                return place
             waiting.extend(system.parents(parent))
         return None
 
@@ -276,6 +285,18 @@ class _Expansion:
         for name in _imported(self._value_set):
             applied["used-valueset", name] = None
         yield from ({"name": name, "valueUri": value} for name, value in applied)
+
+
+def _climbs(start: Place, place: Place, above: dict[Place, Place]) -> bool:
+    """Tell whether the way up from ``start`` ends before long, without meeting ``place``."""
+    current: Place | None = start
+    for _ in range(_MOST_DEPTH):
+        if current == place:
+            return False
+        current = above.get(current) if current is not None else None
+        if current is None:
+            return True
+    return False
 
 
 def _version_of(part: Part) -> tuple[str, str]:

@@ -6,19 +6,20 @@ code system knows them without looking at all codes, which codes it holds for.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from time import thread_time
 
+from conformance.fhirpath.errors import FHIRPathError
+from conformance.fhirpath.patterns import compile_pattern, find_match
 from conformance.terminology.code_system import CodeSystem, Json
 from conformance.terminology.errors import TerminologyError, unsupported
 from conformance.terminology.memory import text_of
 
 _OF_CONCEPT = frozenset(("concept", "code"))
-_LONGEST_PATTERN = 500
-# Repetition of a group that itself repeats or chooses can take time without end.
-_RISKY = re.compile(r"\((?:[^()\\]|\\.)*[*+}|](?:[^()\\]|\\.)*\)(?:[*+]|\{\d+,)")
+# Seconds: the time to match one text that is worth counting, and the most of that for all texts.
+_REMARKABLE = 0.001
+_MOST_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +48,8 @@ def compile_filter(system: CodeSystem, condition: Json) -> Condition:
             there = _present(system, name)
             return _among(there) if value == "true" else _without(there)
         case "regex":
-            pattern = _compile_pattern(value)
-            return Condition(lambda code: any(map(pattern.fullmatch, _values(system, code, name))))
+            pattern = _Pattern(value)
+            return Condition(lambda code: any(map(pattern.fits, _values(system, code, name))))
     raise unsupported(f"a filter by '{operator}' on '{name}' is not supported")
 
 
@@ -111,8 +112,7 @@ def _child_of(system: CodeSystem, value: str) -> Condition:
 
 def _regex(system: CodeSystem, value: str) -> Condition:
     del system
-    pattern = _compile_pattern(value)
-    return Condition(lambda code: pattern.fullmatch(code) is not None)
+    return Condition(_Pattern(value).fits)
 
 
 _BY_CODE: dict[str, Callable[[CodeSystem, str], Condition]] = {
@@ -126,16 +126,37 @@ _BY_CODE: dict[str, Callable[[CodeSystem, str], Condition]] = {
 _BY_HIERARCHY = frozenset(("is-a", "descendent-of", "is-not-a", "generalizes"))
 
 
-@lru_cache(maxsize=1024)
-def _compile_pattern(value: str) -> re.Pattern[str]:
-    if len(value) > _LONGEST_PATTERN or _RISKY.search(value):
-        raise unsupported(f"the regular expression '{value[:100]}' could take too long")
-    try:
-        return re.compile(value)
-    except (re.error, OverflowError, RecursionError) as error:
-        raise TerminologyError(
-            422, "invalid", "vs-invalid", f"'{value}' is not a regular expression: {error}"
-        ) from error
+class _Pattern:
+    """A regular expression that has to fit a text as a whole.
+
+    Whoever writes value sets writes it, so its time is limited: for one text by the wall clock, for all together by the
+    processor time of those that take remarkably long.
+    """
+
+    def __init__(self, value: str) -> None:
+        try:
+            self._pattern = compile_pattern(value)
+        except FHIRPathError as error:
+            raise TerminologyError(422, "invalid", "vs-invalid", str(error)) from error
+        self._spent = 0.0
+
+    def fits(self, text: str) -> bool:
+        """Tell whether a text fits. Raises TerminologyError when that takes too long."""
+        started = thread_time()
+        try:
+            found = find_match(self._pattern, text, whole=True)
+        except FHIRPathError as error:
+            raise _too_slow(self._pattern.pattern) from error
+        spent = thread_time() - started
+        if spent > _REMARKABLE:
+            self._spent += spent
+            if self._spent > _MOST_SECONDS:
+                raise _too_slow(self._pattern.pattern)
+        return found
+
+
+def _too_slow(pattern: str) -> TerminologyError:
+    return TerminologyError(422, "too-costly", "too-costly", f"the regular expression '{pattern}' takes too long")
 
 
 def _having(system: CodeSystem, name: str, values: Iterable[str]) -> Collection[str]:

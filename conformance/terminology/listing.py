@@ -28,6 +28,8 @@ def list_codes(value_set: ValueSet) -> frozenset[Pair]:
             raise
         value_set = value_set.stored
     codes = _of_value_set(value_set)
+    if value_set.stored is not None and not all(code for _, code in codes):
+        codes = _of_value_set(value_set.stored)
     if len(codes) > MOST_CODES:
         raise _too_many(f"the value set {value_set.name} has more than {MOST_CODES} codes")
     return frozenset(codes)
@@ -41,12 +43,12 @@ def list_related(system: CodeSystem, code: str, *, above: bool) -> Collection[st
     check_subsumption(system)
     codes = (system.above(code) if above else system.below(code)) or (code,)
     if len(codes) > MOST_CODES:
-        raise _too_many(f"there are {len(codes)} codes below {code}")
+        raise _too_many(f"there are {len(codes)} codes related to {code}, more than {MOST_CODES}")
     return codes
 
 
 def _too_many(text: str) -> TerminologyError:
-    return TerminologyError(422, "too-costly", "too-costly", f"{text}; {MOST_CODES} are the most")
+    return TerminologyError(422, "too-costly", "too-costly", text)
 
 
 def _of_value_set(value_set: ValueSet) -> set[Pair]:

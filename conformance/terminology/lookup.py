@@ -53,6 +53,7 @@ class SubsumesParameters:
 
 def require_system(scope: Scope, system: str, version: str | None, consequence: str) -> CodeSystem:
     """Return a code system. Raises TerminologyError (404) when it isn't known."""
+    system = scope.url_of(system)
     wanted = scope.rules.wanted(system, version)
     found = scope.code_system(system, wanted)
     if found is None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from conformance.terminology.code_system import Json
 from conformance.terminology.displays import check_display
 from conformance.terminology.errors import TerminologyError
 from conformance.terminology.grammars import GRAMMARS
@@ -60,8 +61,14 @@ class Membership:
         """
         del version, display
         try:
-            found = self._scope.value_set(value_set)
-            return self._judge(found, system, code)
+            return self._judge(self._scope.value_set(value_set), system, code)
+        except TerminologyError as error:
+            return CodeCheck(None, error.issue.text)
+
+    def check_in(self, value_set: Json, system: str | None, code: str) -> CodeCheck:
+        """Tell whether a code is in a value set that is here itself, a contained one say."""
+        try:
+            return self._judge(ValueSet(value_set, self._scope), system, code)
         except TerminologyError as error:
             return CodeCheck(None, error.issue.text)
 
@@ -76,6 +83,8 @@ class Membership:
                 raise
             return self._judge(value_set.stored, system, code)
         unknown = next((part.system for part in value_set.parts() if _open(part, system)), None)
+        if unknown is not None and value_set.stored is not None:
+            return self._judge(value_set.stored, system, code)
         return _NO if unknown is None else CodeCheck(None, f"the code system {unknown} is not known here")
 
     def check_coding(self, system: str, code: str, version: str | None = None, display: str | None = None) -> CodeCheck:

@@ -89,13 +89,14 @@ def declare_property(code: str, systems: Iterable[CodeSystem]) -> Json:
 
 
 def kept_extensions(extensions: Iterable[Json]) -> list[Json]:
-    """Return FHIR's own extensions, without those that are shown as properties."""
-    return [
-        extension
-        for extension in extensions
-        if extension.get("url", "").startswith(_OFFICIAL)
-        and extension["url"].removeprefix(_OFFICIAL) not in _AS_PROPERTY
-    ]
+    """Return FHIR's own extensions of a concept in an expansion, without those that are shown as properties."""
+    return [e for e in extensions if _is_kept(e.get("url", ""))]
+
+
+def _is_kept(url: str) -> bool:
+    name = url.removeprefix(_OFFICIAL)
+    # What is said about a concept of a code system stays there: an expansion isn't its definition.
+    return name != url and name not in _AS_PROPERTY and not name.startswith("codesystem-")
 
 
 def designations_of(concept: Concept, asked: Iterable[str]) -> list[Json]:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from conformance.terminology import currencies
 from conformance.terminology.code_system import CodeSystem, Json
+from conformance.terminology.currencies import CURRENCIES
 from conformance.terminology.errors import TerminologyError, unknown_value_set
 from conformance.terminology.grammars import GRAMMARS
 from conformance.terminology.source import Source
@@ -47,6 +49,17 @@ class Scope:
             found = self._value_sets[canonical] = ValueSet(resource, self)
         return found
 
+    def url_of(self, system: str) -> str:
+        """Return the URL of a code system; one named by its OID or UUID has a NamingSystem that tells its URL."""
+        if not system.startswith(("urn:oid:", "urn:uuid:")) or self.code_system(system, None) is not None:
+            return system
+        naming = self.source.find("NamingSystem", system)
+        if naming is None or naming.get("kind") != "codesystem":
+            return system
+        urls = [unique for unique in naming.get("uniqueId", ()) if unique.get("type") == "uri"]
+        preferred = next((unique for unique in urls if unique.get("preferred")), urls[0] if urls else None)
+        return str(preferred["value"]) if preferred is not None else system
+
     def code_system(self, system: str, wanted: str | None) -> CodeSystem | None:
         """Return the newest version of a code system that is as wanted, None when there is none."""
         place = system, wanted
@@ -63,7 +76,7 @@ class Scope:
                 version = newest(self.versions(system), wanted)
                 found = None if version is None else self.source.code_system(f"{system}|{version}")
         if found is None:
-            return GRAMMARS.get(system)
+            return CURRENCIES if system == currencies.URL else GRAMMARS.get(system)
         fitting = [s for s in self.supplements if _supplements(s, found)]
         return Supplemented(found, fitting) if fitting else found
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
+from conformance.pack import urls_of
 from conformance.terminology.code_system import CodeSystem
 from conformance.terminology.memory import ResourceCodeSystem
 from conformance.terminology.versions import version_key
@@ -26,7 +27,7 @@ class Source(Protocol):
     def find(self, resource_type: str, canonical: str) -> Json | None:
         """Return the resource of a canonical URL, perhaps ``url|version``; without a version the newest. None: unknown.
 
-        Asked for ValueSets, ConceptMaps, and CodeSystems that are supplements.
+        Asked for ValueSets, ConceptMaps, CodeSystems that are supplements, and NamingSystems by an OID or UUID as a URN.
         """
 
     def code_system(self, canonical: str) -> CodeSystem | None:
@@ -37,14 +38,14 @@ class Source(Protocol):
 
 
 class Resources:
-    """A source of resources in memory. Those that aren't active or draft are only found by their version."""
+    """A source of resources in memory."""
 
     def __init__(self, resources: Iterable[Json]) -> None:
         self._resources: dict[tuple[str, str], list[Json]] = {}
         self._systems: dict[str, CodeSystem] = {}
         for resource in resources:
-            if "url" in resource:
-                self._resources.setdefault((resource["resourceType"], resource["url"]), []).append(resource)
+            for url in urls_of(resource) if "url" in resource or "uniqueId" in resource else ():
+                self._resources.setdefault((resource["resourceType"], url), []).append(resource)
         for versions in self._resources.values():
             versions.sort(key=lambda r: (r.get("status") != "retired", version_key(r.get("version", ""))), reverse=True)
 

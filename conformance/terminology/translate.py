@@ -80,8 +80,7 @@ def translate(scope: Scope, asked: TranslateParameters) -> Json:
     if not result:
         names = ", ".join(f"{coding.get('system', '')}#{coding['code']}" for coding in codings)
         made.append({"name": "message", "valueString": f"No translation was found for {names}"})
-    seen = dict.fromkeys(str(m) for m in matches)
-    made.extend(m.as_json() for m in matches if seen.pop(str(m), "gone") is None)
+    made.extend(m.as_json() for number, m in enumerate(matches) if m not in matches[:number])
     return {"resourceType": "Parameters", "parameter": made}
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import cached_property
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 from conformance.terminology.code_system import CodeSystem, Concept, Json
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from conformance.terminology.scope import Scope
 
 _MOST_DEPTH = 20
+# Counted as often as they are referred to, since that is how often they are asked.
+_MOST_IMPORTS = 500
 _SUPPLEMENT = "http://hl7.org/fhir/StructureDefinition/valueset-supplement"
 # Marks of an expansion that doesn't list everything.
 _INCOMPLETE = ("valueset-toocostly", "valueset-unclosed")
@@ -103,15 +106,19 @@ class Part:
     def entries(self, text: str | None = None) -> Iterator[Entry]:
         """Yield the codes in order, with a text those that it finds. Raises TerminologyError if they can't be known."""
         if self.system is None:
-            first, others = self.imports[:1], self.imports[1:]
-            for value_set in first:
-                for part, code in value_set.entries(text):
-                    if all(other.holds(part.system or "", code) for other in others):
-                        yield part, code
-            return
-        for code in self.codes(text):
-            if all(value_set.holds(self.system, code) for value_set in self.imports):
-                yield self, code
+            return self._imported_entries(text)
+        codes = self.codes(text)
+        if self.imports:
+            system, imports = self.system, self.imports
+            codes = (code for code in codes if all(value_set.holds(system, code) for value_set in imports))
+        return zip(repeat(self), codes, strict=False)
+
+    def _imported_entries(self, text: str | None) -> Iterator[Entry]:
+        first, others = self.imports[:1], self.imports[1:]
+        for value_set in first:
+            for part, code in value_set.entries(text):
+                if all(other.holds(part.system or "", code) for other in others):
+                    yield part, code
 
     def codes(self, text: str | None = None) -> Iterator[str]:
         """Yield the codes that are selected from the system, whatever value sets are included besides."""
@@ -168,6 +175,7 @@ class ValueSet:
         self.scope = scope.with_supplements(supplements) if supplements else scope
         compose = resource.get("compose")
         self.composed = compose is not None
+        self._linked = False
         self._stored = _stored_parts(resource)
         if compose is None and self._stored is None:
             raise unsupported(
@@ -199,17 +207,24 @@ class ValueSet:
                     return ValueSet(inner, self.scope, self._root)
         return self.scope.value_set(canonical)
 
-    def link(self, inside: tuple[str, ...] = ()) -> None:
+    def link(self) -> None:
         """Resolve all that this value set includes. Raises TerminologyError, also for one that includes itself."""
-        if self.name in inside or len(inside) >= _MOST_DEPTH:
+        if not self._linked:
+            self._link((), [_MOST_IMPORTS])
+            self._linked = True
+
+    def _link(self, inside: tuple[ValueSet, ...], left: list[int]) -> None:
+        if self in inside or len(inside) >= _MOST_DEPTH:
             raise TerminologyError(
                 422, "processing", "vs-invalid", f"the value set {self.resource.get('url')} includes itself"
             )
-        # A contained one has no name of its own to meet again.
-        path = (*inside, self.name if "url" in self.resource else f"#{len(inside)}")
         for part in (*self.includes, *self.excludes):
             for value_set in part.imports:
-                value_set.link(path)
+                left[0] -= 1
+                if left[0] < 0:
+                    text = f"the value set {inside[0].name} refers to more than {_MOST_IMPORTS} others"
+                    raise TerminologyError(422, "too-costly", "too-costly", text)
+                value_set._link((*inside, self), left)
 
     @property
     def is_system(self) -> bool:
@@ -241,15 +256,19 @@ class ValueSet:
 
     def entries(self, text: str | None = None) -> Iterator[Entry]:
         """Yield the codes in order, each once; with a text those that it finds. Raises TerminologyError."""
+        if len(self.includes) == 1 and not self.excludes and not self.active_only:
+            # The common case, for which nothing stands between a code system and its reader.
+            return self.includes[0].entries(text)
+        return self._remaining(text)
+
+    def _remaining(self, text: str | None) -> Iterator[Entry]:
         seen: set[tuple[str | None, str | None, str]] = set()
-        alone = len(self.includes) == 1
         for include in self.includes:
             for part, code in include.entries(text):
-                if not alone:
-                    key = part.system, part.stated, code
-                    if key in seen:
-                        continue
-                    seen.add(key)
+                key = part.system, part.stated, code
+                if key in seen:
+                    continue
+                seen.add(key)
                 if self.excludes and self.excluded(part.system or "", code):
                     continue
                 if self.active_only and (concept := part.concept(code)) is not None and concept.inactive:

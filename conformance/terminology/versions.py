@@ -13,12 +13,15 @@ from dataclasses import dataclass, field
 from conformance.terminology.errors import invalid
 
 _PARTS = re.compile(r"\d+|[^\d.\-_+]+")
+# The end of a version: after it a word makes the version older, a number newer.
+_END = (0, 1, "")
 _WILD = frozenset(("x", "X", "*"))
 
 
 def version_key(version: str) -> tuple[tuple[int, int, str], ...]:
     """Return what sorts versions from old to new: numbers by value, words before numbers (``1.0.0-cibuild``)."""
-    return tuple((1, int(part), "") if part.isdecimal() else (0, 0, part) for part in _PARTS.findall(version))
+    parts = ((1, int(part), "") if part.isdecimal() else (0, 0, part) for part in _PARTS.findall(version))
+    return (*parts, _END)
 
 
 def fits(pattern: str, version: str) -> bool:

@@ -17,7 +17,7 @@ from conformance.validation.extensions import check_extensions
 from conformance.validation.invariants import RULED, STRUCTURAL, Invariant, check_invariants, compile_invariants
 from conformance.validation.references import check_target_type
 from conformance.validation.rules import RULES, Rule
-from conformance.validation.run import Item, Json, Run, Where
+from conformance.validation.run import Item, Run, Where
 
 if TYPE_CHECKING:
     from conformance.validation.plans import Plans
@@ -60,18 +60,15 @@ class TypePlan:
     def _compile(self) -> Mapping[str, Handler]:
         element = self._plans.base_element(self.name)
         self._invariants = compile_invariants(element.get("constraint", ()), self.name, _KNOWN)
-        inherited = _KNOWN | {invariant.key for invariant in self._invariants}
         handlers: dict[str, Handler] = {}
         for child in types()[self.name].elements.values():
             for p in properties(self.name)[child.name]:
-                handlers.update(_compile_property(self.name, child, p, inherited, self._plans))
+                handlers.update(_compile_property(self.name, child, p, self._plans))
         self._handlers = handlers
         return handlers
 
 
-def _compile_property(
-    owner: str, child: Element, p: Property, inherited: frozenset[str], plans: Plans
-) -> dict[str, Handler]:
+def _compile_property(owner: str, child: Element, p: Property, plans: Plans) -> dict[str, Handler]:
     """Return the handlers of a property and of its sibling, as far as there is something to check."""
     if p.type == "Extension":
         modifier = child.name == "modifierExtension"
@@ -177,5 +174,3 @@ def _profile_check(canonicals: list[str]) -> _ItemCheck:
         run.plans.check_any_profile(item, canonicals, run)
 
     return check
-
-

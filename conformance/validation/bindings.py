@@ -28,11 +28,13 @@ def compile_bindings(binding: Json | None, types: tuple[str, ...], terminology: 
         return []
     checks: list[Check] = []
     strength = binding.get("strength")
-    if strength in _SEVERITY and "valueSet" in binding:
+    if isinstance(strength, str) and strength in _SEVERITY and "valueSet" in binding:
         checks.append(_Binding(binding["valueSet"], strength, terminology).check)
     for extension in binding.get("extension", ()):
         if extension.get("url") == _MAX_VALUE_SET:
             value_set = extension.get("valueCanonical") or extension.get("valueUri")
+            if not isinstance(value_set, str):
+                continue
             # Texts may stand for themselves under a maximum; codes may not lie outside of it.
             checks.append(_Binding(value_set, "maximum", terminology).check)
     return checks

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 
 from conformance.definitions import types
@@ -13,7 +14,15 @@ from conformance.structures import TYPE_BASE
 from conformance.validation.items import item_at
 from conformance.validation.run import Json, Run, Where
 
-_ABSOLUTE = ("http:", "https:", "urn:", "oid:")
+
+# Where FHIR's own definitions have these extensions, all through 4.0.1, against the contexts that these declare.
+_ERRATA = MappingProxyType(
+    {
+        f"{TYPE_BASE}structuredefinition-fhir-type": frozenset({"ElementDefinition.type"}),
+        f"{TYPE_BASE}structuredefinition-normative-version": frozenset({"Element"}),
+        f"{TYPE_BASE}regex": frozenset({"ElementDefinition.type", "ElementDefinition.type.code"}),
+    }
+)
 
 
 def check_extensions(value: Any, where: Where, run: Run, *, modifier: bool) -> None:
@@ -36,7 +45,9 @@ def _check_extension(extension: Json, url: str, owner: Where, where: Where, run:
     if ":" not in url:
         # Parts of a complex extension go by names, which mean something within that extension only.
         if owner[1] not in ("extension", "modifierExtension"):
-            run.report("error", "invalid", f"The url of an extension is absolute, not {describe(url)} (extension-url)", where)
+            run.report(
+                "error", "invalid", f"The url of an extension is absolute, not {describe(url)} (extension-url)", where
+            )
         return
     profile = run.plans.extension(url)
     if profile is None:
@@ -63,11 +74,11 @@ def _report_unknown(url: str, where: Where, run: Run, *, modifier: bool) -> None
 def _check_context(definition: Json, url: str, owner: Where, run: Run, where: Where) -> None:
     """Report an extension on an element that its definition does not name, or where an invariant of it fails."""
     contexts = definition.get("context", ())
-    if contexts and not any(_is_context(context, owner, run) for context in contexts):
+    if not contexts or any(_is_context(context, owner, run) for context in contexts):
+        pass
         allowed = ", ".join(str(context.get("expression")) for context in contexts)
         message = f"The extension {url} is not allowed here, only on {allowed} (extension-context)"
         run.report("error", "structure", message, where)
-
 
     for invariant in definition.get("contextInvariant", ()):
         try:

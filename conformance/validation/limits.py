@@ -47,7 +47,6 @@ def show(value: Any) -> str:
     return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…"
 
 
-
 def _fixed_check(wanted: Any, *, is_pattern: bool) -> Check:
     meets, key = (fits, "pattern") if is_pattern else (is_same, "fixed")
 

@@ -12,9 +12,9 @@ from types import MappingProxyType
 from conformance.definitions import resource_types, types
 from conformance.fhirpath import Hooks
 from conformance.issues import Issue
+from conformance.shape import property_names
 from conformance.snapshot import generate
 from conformance.structures import TYPE_BASE, find_definition, find_structure
-from conformance.terminology.source import Find
 from conformance.validation.base import TypePlan
 from conformance.validation.bindings import is_bound
 from conformance.validation.items import root_item
@@ -22,10 +22,12 @@ from conformance.validation.profile import ProfilePlan, compile_profile
 from conformance.validation.references import resolve
 from conformance.validation.rules import RESOURCE_RULES
 from conformance.validation.run import Item, Json, Run, Where
-from conformance.validation.terminology import Terminology
+from conformance.validation.terminology import Find, Terminology
 from conformance.validation.tree import Node
 
 _NOTHING: Json = {}
+# A definition without a name can't be published, but it says what it says all the same.
+_TOLD: Json = {"name": "Unnamed", "status": "unknown", "abstract": False}
 _TYPE_URLS = frozenset(TYPE_BASE + name for name in types())
 
 
@@ -37,6 +39,7 @@ class Plans:
         self.terminology = terminology
         self._types: dict[str, TypePlan] = {}
         self._profiles: dict[str, ProfilePlan | None] = {}
+        self._notes: dict[str, list[str]] = {}
 
     def type_plan(self, name: str) -> TypePlan:
         """Return the plan of a type of FHIR, by name or path (``Patient.contact``)."""
@@ -62,12 +65,19 @@ class Plans:
         found = _base_elements(type_name.partition(".")[0])
         return found.get(path) or found.get(f"{path}[x]") or _NOTHING
 
-    def structure(self, canonical: str) -> Json | None:
-        """Return the StructureDefinition of a canonical URL with a snapshot, None if there is none."""
+    def _structure(self, canonical: str) -> tuple[Json | None, list[str]]:
+        """Return a StructureDefinition with a snapshot, if there is one, and what has to be said about it."""
         found = self._find("StructureDefinition", canonical) or find_structure(canonical)
-        if found is not None and not found.get("snapshot", _NOTHING).get("element"):
-            found = generate(found, self.find).structure
-        return found
+        if found is None:
+            return None, []
+        if found.get("snapshot", _NOTHING).get("element"):
+            return found, []
+        known, foreign = _without_foreign(found)
+        made = generate({**_TOLD, **known}, self._told)
+        notes = [f"{canonical} has {name}, which FHIR R4 does not define, so it is not checked" for name in foreign]
+        if "snapshot" not in made.structure:
+            return None, [f"{canonical} can't be used: {issue.diagnostics}" for issue in made.issues]
+        return made.structure, notes
 
     def find(self, resource_type: str, canonical: str) -> Json | None:
         """Return a definition of a canonical URL, FHIR's own included; None if it is not known."""
@@ -75,13 +85,17 @@ class Plans:
 
     def snapshot_issues(self, structure: Json) -> list[Issue]:
         """Return what is wrong with a StructureDefinition's differential."""
-        return generate(structure, self.find).issues
+        return generate({**_TOLD, **structure}, self._told).issues
+
+    def _told(self, resource_type: str, canonical: str) -> Json | None:
+        found = self.find(resource_type, canonical)
+        return found if found is None else {**_TOLD, **found}
 
     def profile(self, canonical: str) -> ProfilePlan | None:
         """Return the plan of a profile or of an extension, None if it is not known or has no snapshot."""
         if canonical not in self._profiles:
             url, _, element = canonical.partition("#")
-            structure = self.structure(url)
+            structure, self._notes[canonical] = self._structure(url)
             self._profiles[canonical] = None if structure is None else compile_profile(structure, element, self)
         return self._profiles[canonical]
 
@@ -124,6 +138,8 @@ class Plans:
         if canonical in _TYPE_URLS and canonical.removeprefix(TYPE_BASE) == item[2]:
             return
         plan = self.profile(canonical)
+        for note in self._notes[canonical]:
+            run.report("warning", "not-supported", f"{note} (profile)", where)
         if plan is None:
             message = f"The profile {canonical} is not known here, so it cannot be told whether it is met (profile)"
             run.report("error", "not-found", message, where)
@@ -157,6 +173,18 @@ class Plans:
         finally:
             run.seen.discard(place)
         return not any(issue.severity in ("error", "fatal") for issue in issues)
+
+
+def _without_foreign(structure: Json) -> tuple[Json, list[str]]:
+    """Return a StructureDefinition without what R4's ElementDefinition doesn't have, and the names of that."""
+    differential = structure.get("differential")
+    elements = differential.get("element") if type(differential) is dict else None
+    if type(elements) is not list:
+        return structure, []
+    known = property_names("ElementDefinition")
+    foreign = {f"{e.get('path')}.{name}": None for e in elements if type(e) is dict for name in e if name not in known}
+    kept = [{n: v for n, v in e.items() if n in known} if type(e) is dict else e for e in elements]
+    return {**structure, "differential": {"element": kept}}, list(foreign)
 
 
 @cache

@@ -13,13 +13,14 @@ class Policy:
     ``profiles`` are canonical URLs by resource type that every resource of the type has to meet, wherever it is (as
     ``ImplementationGuide.global`` says). ``markup`` tells whether texts outside of the narrative may hold HTML tags;
     ``example_urls`` whether URLs may lead to the reserved domains for examples; ``reference_types`` whether references
-    to types that an element doesn't allow are reported.
+    to types that an element doesn't allow are reported; ``comments`` whether JSON may have comments (``//``, ``/* */``).
     """
 
     profiles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     markup: bool = True
     example_urls: bool = True
     reference_types: bool = True
+    comments: bool = False
 
 
 SPECIFICATION = Policy()

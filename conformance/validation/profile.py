@@ -51,7 +51,8 @@ class ProfilePlan:
             return
         value = item[0]
         if type(value) is dict and "resourceType" in value and value is not run.scope.resource:
-            contained = any(value is one for one in run.root.get("contained", ()))
+            inside = run.root.get("contained")
+            contained = type(inside) is list and any(value is one for one in inside)
             with run.inside(value, item[3], contained=contained):
                 for check in self._checks:
                     check(item, run)
@@ -172,7 +173,7 @@ class _Compilation:
     def _type_checks(self, node: Node, base: Json) -> list[Check]:
         allowed = frozenset(node.types)
         before = frozenset(str(type_.get("code")) for type_ in base.get("type", ()))
-        if not node.element.get("type") or allowed == before or before == {"BackboneElement"} or before == {"Element"}:
+        if not node.element.get("type") or before in (allowed, {"BackboneElement"}, {"Element"}):
             return []
         if any("/" in code for code in before) or (not base and node.whole is None):
             return []

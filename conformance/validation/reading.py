@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, NamedTuple
 
 from conformance.decode import check, decode, parse
 from conformance.issues import InvalidResource, Issue
 from conformance.shape import MAX_DEPTH
 from conformance.xml import from_xml
+
+# Strings come first, for what looks like a comment in them is none.
+_COMMENT = re.compile(rb'"(?:[^"\\]|\\.)*+"|//[^\n]*|/\*.*?\*/', re.DOTALL)
+
+
+def _blank(match: re.Match[bytes]) -> bytes:
+    # As long as it was, and with its lines, so that positions stay.
+    return match[0] if match[0][:1] == b'"' else re.sub(rb"[^\n]", b" ", match[0])
 
 
 class Reading(NamedTuple):
@@ -22,8 +31,13 @@ def is_xml(text: bytes) -> bool:
     return text.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<"
 
 
-def read(text: bytes) -> Reading:
-    """Return the resource of a text in JSON or XML, and what is wrong with its structure."""
+def read(text: bytes, *, comments: bool = False) -> Reading:
+    """Return the resource of a text in JSON or XML, and what is wrong with its structure.
+
+    ``comments`` lets JSON have comments, which are no part of it.
+    """
+    if comments and not is_xml(text):
+        text = _COMMENT.sub(_blank, text)
     try:
         if not is_xml(text):
             return Reading(decode(text), [])

@@ -44,11 +44,15 @@ class Slicing(NamedTuple):
             if position is None:
                 unmatched = True
                 if self.rules == "closed":
-                    run.report("error", "structure", f"This is in none of the slices of {self.label} (slicing)", item[3])
+                    run.report(
+                        "error", "structure", f"This is in none of the slices of {self.label} (slicing)", item[3]
+                    )
                 continue
             if self.ordered and position < last:
-                slice_ = self.slices[position].name
-                run.report("error", "structure", f"The slice {slice_} of {self.label} is out of order (slicing)", item[3])
+                name_of = self.slices[position].name
+                run.report(
+                    "error", "structure", f"The slice {name_of} of {self.label} is out of order (slicing)", item[3]
+                )
             if self.rules == "openAtEnd" and unmatched:
                 message = f"What is in no slice of {self.label} has to come last (slicing)"
                 run.report("error", "structure", message, item[3])
@@ -71,13 +75,17 @@ class Slicing(NamedTuple):
         label = f"{self.label}:{slice_.name}"
         if slice_.test is None and slice_.name != _DEFAULT:
             if slice_.min > total:
-                run.report("error", "required", f"The slice {label} needs at least {slice_.min}, found {total} (min)", where)
+                run.report(
+                    "error", "required", f"The slice {label} needs at least {slice_.min}, found {total} (min)", where
+                )
             elif slice_.min:
                 message = f"Which elements are in the slice {label} can't be told from its definition (slicing)"
                 run.report("warning", "not-supported", message, where)
             return
         if count < slice_.min:
-            run.report("error", "required", f"The slice {label} needs at least {slice_.min}, found {count} (min)", where)
+            run.report(
+                "error", "required", f"The slice {label} needs at least {slice_.min}, found {count} (min)", where
+            )
         if slice_.max is not None and count > slice_.max:
             run.report("error", "structure", f"The slice {label} has at most {slice_.max}, found {count} (max)", where)
         for item in items:

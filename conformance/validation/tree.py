@@ -73,7 +73,7 @@ def plant(structure: Json) -> Node | None:
     """Return the root of a StructureDefinition's snapshot; None if there is none, or not of a type of FHIR R4."""
     elements = structure.get("snapshot", {}).get("element", ())
     type_name = structure.get("type")
-    if not elements or type_name not in types():
+    if not elements or not isinstance(type_name, str) or type_name not in types():
         return None
     root = Node(elements[0], type_name, (type_name,))
     # The last node at each depth: what follows in the list is below it.

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from conformance.issues import Issue
-from conformance.terminology.source import Find
 from conformance.validation.items import root_item
 from conformance.validation.plans import Plans
 from conformance.validation.policy import SPECIFICATION, Policy
+from conformance.validation.positions import locate
 from conformance.validation.reading import check_structure, is_xml, read
-from conformance.validation.run import Json, Resolve, Run
-from conformance.validation.terminology import ListedTerminology, Terminology
+from conformance.validation.run import Resolve, Run
+from conformance.validation.terminology import Find, Terminology, terminology_of
 
 
 class Validator:
@@ -24,7 +24,7 @@ class Validator:
     """
 
     def __init__(self, find: Find, terminology: Terminology | None = None, *, policy: Policy = SPECIFICATION) -> None:
-        self.plans = Plans(find, terminology or ListedTerminology(find))
+        self.plans = Plans(find, terminology or terminology_of(find))
         self.policy = policy
 
     def validate(
@@ -38,17 +38,39 @@ class Validator:
         """Return all issues of a resource as JSON (fractions are Decimals); an empty list means that it is valid.
 
         Held against the type's definition, the profiles it claims in ``meta.profile``, and ``profiles`` (canonical
-        URLs). ``source`` is the JSON text that the resource was read from, for lines and columns. ``resolve`` finds
-        resources by reference beyond those that the resource contains.
+        URLs). ``source`` is the text that the resource was read from, JSON or XML, for lines and columns. ``resolve``
+        finds resources by reference beyond those that the resource contains.
         """
-        from_json = source is not None and not is_xml(source)
-        issues = read(source).issues if source is not None and from_json else check_structure(resource)
-        if isinstance(resource, dict) and isinstance(resource.get("resourceType"), str):
-            item = root_item(resource)
-            run = Run(self.plans, resource, item[3], resolve, self.policy)
+        if source is not None and not is_xml(source):
+            found = read(source, comments=self.policy.comments).issues
+        else:
+            found = check_structure(resource)
+        issues = [*found, *self._check_content(resource, profiles, resolve)]
+        return _finish(issues, source)
+
+    def validate_text(
+        self, source: bytes, *, profiles: Sequence[str] = (), resolve: Resolve | None = None
+    ) -> list[Issue]:
+        """Return all issues of a text in JSON or XML, as :meth:`validate` does for what it says."""
+        resource, found = read(source, comments=self.policy.comments)
+        return _finish([*found, *self._check_content(resource, profiles, resolve)], source)
+
+    def _check_content(self, resource: Any, profiles: Sequence[str], resolve: Resolve | None) -> list[Issue]:
+        """Return the issues that remain when structure is left aside; whatever has no sound structure is passed by."""
+        if not isinstance(resource, dict) or not isinstance(resource.get("resourceType"), str):
+            return []
+        item = root_item(resource)
+        run = Run(self.plans, resource, item[3], resolve, self.policy)
+        try:
             self.plans.check_resource(resource, item[3], run, profiles)
-            issues += run.issues
-        return list(dict.fromkeys(issues))
+        except RecursionError:
+            run.report("error", "too-costly", "The resource is nested too deeply to be checked further", item[3])
+        return run.issues
+
+
+def _finish(issues: list[Issue], source: bytes | None) -> list[Issue]:
+    listed = list(dict.fromkeys(issues))
+    return locate(listed, source) if listed and source is not None else listed
 
 
 def has_errors(issues: Iterable[Issue]) -> bool:

@@ -29,11 +29,17 @@ async def find_packaged(
     if page.matches or all(name != "url" for name, _ in page.used):
         return []
     given = dict(page.used)
-    if len(given) < len(page.used) or not given.keys() <= _CRITERIA | _RESULTS or not _NUMBERS.isdisjoint(given.items()):
+    if (
+        len(given) < len(page.used)
+        or not given.keys() <= _CRITERIA | _RESULTS
+        or not _NUMBERS.isdisjoint(given.items())
+    ):
         return []
     url, wanted = given["url"], given.get("version")
     tenant = context.caller.tenant
-    if not context.server.definitions.library(tenant).generation or has_criteria(context.caller, "search", resource_type):
+    if not context.server.definitions.library(tenant).generation or has_criteria(
+        context.caller, "search", resource_type
+    ):
         return []
     found = await find_in_packages(session, tenant, resource_type, url)
     full_url = msgspec.json.encode(url)

@@ -9,6 +9,7 @@ from conformance.definitions import resource_types
 from fhir_server.errors import Gone, NotFound
 from fhir_server.interactions import conditions
 from fhir_server.interactions.context import Context
+from fhir_server.interactions.official import find_official
 from fhir_server.interactions.prepare import has_criteria, require_grant
 from fhir_server.interactions.request import ID, Answer, Request
 from fhir_server.search.summary import view_of
@@ -49,7 +50,7 @@ async def run(context: Context, session: Session, request: Request) -> Answer:
         found = await read(session, tenant, resource_type, id_)
     else:
         found = await context.server.reads.read(tenant, resource_type, id_)
-    return answer_version(context, request, found)
+    return answer_version(context, request, found or await find_official(context, resource_type, id_))
 
 
 async def read_reference(context: Context, session: Session, reference: str) -> dict[str, Any] | None:

@@ -16,7 +16,7 @@ from datetime import datetime
 
 from conformance.decode import decode, encode
 from conformance.definitions import resource_types
-from conformance.issues import InvalidResource, Issue
+from conformance.issues import Issue
 from conformance.packages import Definition, InvalidPackage, Package, find_missing, read_package
 from fhir_server.errors import Forbidden, InvalidRequest, NotSupported, Unprocessable
 from fhir_server.operations.built_in import BuiltIn, ServerContext
@@ -38,12 +38,11 @@ from fhir_server.store.packages import (
 _DEFINITION: Resource = load("install-package")
 _ARCHIVES = frozenset(("application/gzip", "application/x-gzip", "application/tar+gzip", "application/octet-stream"))
 _JSON_TYPES = frozenset(("application/fhir+json", "application/json"))
-_LONGEST_REASON = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """A package ready to be stored; ``notes`` name what was left out or can't be used, and why."""
+    """A package ready to be stored; ``notes`` name what was left out, and why."""
 
     package: Package
     resources: list[PackageResource]
@@ -66,11 +65,10 @@ def read_content(archive: bytes) -> Content:
     except InvalidPackage as error:
         raise InvalidRequest.of(error.issues) from error
     notes = [f"{name}: {reason}" for name, reason in package.skipped]
-    resources = [_resource(definition, notes) for definition in package.definitions]
-    return Content(package, resources, notes)
+    return Content(package, [_resource(definition) for definition in package.definitions], notes)
 
 
-def _resource(definition: Definition, notes: list[str]) -> PackageResource:
+def _resource(definition: Definition) -> PackageResource:
     profiled = revision = None
     resource, content = definition.resource, definition.content
     if definition.resource_type == "StructureDefinition":
@@ -78,11 +76,7 @@ def _resource(definition: Definition, notes: list[str]) -> PackageResource:
         if resource.get("derivation") == "constraint" and type_ in resource_types():
             profiled = str(type_)
     elif definition.resource_type == "SearchParameter":
-        try:
-            decode(content, "SearchParameter")
-            revision = zlib.crc32(content) >> 1
-        except InvalidResource as error:
-            notes.append(f"{definition.url} can't be used: {error}"[:_LONGEST_REASON])
+        revision = zlib.crc32(content) >> 1
     return PackageResource(definition.resource_type, definition.url, definition.version, content, profiled, revision)
 
 

@@ -18,6 +18,9 @@ from conformance.issues import InvalidResource, Issue
 from fhir_server.errors import InvalidRequest
 from fhir_server.operations.contract import Resource
 
+ANY_NAME = "*"
+"""The name of a declared part that stands for parts of any name and content."""
+
 _NOT_PARAMETERS = frozenset(("_format", "_pretty", "_summary", "_elements"))
 _ABSTRACT = frozenset(("Any", "Resource", "DomainResource"))
 _ANY_VALUE = frozenset(("Type", "Element"))
@@ -174,6 +177,8 @@ def _find_issues(
         where, name = f"{path}[{number}]", given.get("name", "")
         counts[name] += 1
         parameter = known.get(name)
+        if parameter is None and ANY_NAME in known:
+            continue
         if parameter is None:
             yield Issue("error", "not-supported", f"{owner} has no parameter '{name[:80]}'.", where)
             continue

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fhir_server.operations import document, everything, lastn, match, merge, meta, packages, reindex
+from fhir_server.operations import document, everything, fhirpath, lastn, match, merge, meta, packages, reindex
 from fhir_server.operations.built_in import BuiltIn
 from fhir_server.operations.graphql import GRAPHQL
 
@@ -17,6 +17,7 @@ STANDARD: tuple[BuiltIn, ...] = (
     match.MATCH,
     merge.MERGE,
     reindex.REINDEX,
+    fhirpath.FHIRPATH,
     packages.INSTALL,
     GRAPHQL,
 )

@@ -66,7 +66,7 @@ package_resource = Table(
     Column("package", Text(collation="C"), nullable=False),
     Column("package_version", Text(collation="C"), nullable=False),
     Column("profiled", Text(collation="C")),  # the resource type that a profile constrains
-    Column("revision", Integer),  # of a SearchParameter that can be used: a number made from its content
+    Column("revision", Integer),  # of a SearchParameter: a number made from its content
     Column("content", LargeBinary, nullable=False),
     PrimaryKeyConstraint("tenant", "type", "url", "version", "package", "package_version"),
     ForeignKeyConstraint(

@@ -26,6 +26,9 @@ from conformance.fhirpath.operands import boolean, single, text
 from conformance.fhirpath.references import find_contained
 from conformance.fhirpath.temporal import Temporal
 
+# checkModifiers() takes any number of them
+MAXIMUM_MODIFIERS = 100
+
 
 @function("iif", 2, 3, lazy=True)
 def iif(frame: Frame, items: Collection, criterion: Expr, then: Expr, otherwise: Expr | None = None) -> Collection:
@@ -120,6 +123,21 @@ def extension(_frame: Frame, items: Collection, url: Collection) -> Collection:
         if isinstance(item, Node):
             children(item, "extension", found)
     return [e for e in found if isinstance(e, Node) and type(e.value) is dict and e.value.get("url") == wanted]
+
+
+@function("checkModifiers", 0, MAXIMUM_MODIFIERS)
+def check_modifiers(_frame: Frame, items: Collection, *known: Collection) -> Collection:
+    """Return the input unless an element has a modifier extension other than the ``known`` ones, which is an error."""
+    urls = {text(url, "an argument of checkModifiers()") for url in known}
+    found: Collection = []
+    for item in items:
+        if isinstance(item, Node):
+            children(item, "modifierExtension", found)
+    for extension_ in map(to_json, found):
+        url = extension_.get("url") if type(extension_) is dict else None
+        if url not in urls:
+            raise FHIRPathError(f"an element has the modifier extension {url!r}, which is not one of those known")
+    return items
 
 
 @function("hasValue")

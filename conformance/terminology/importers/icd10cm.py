@@ -35,11 +35,16 @@ def read_icd10cm(version: str) -> Import:
 
 def _entries(icd: Any) -> Iterator[Entry]:
     for code in dict.fromkeys(icd.get_all_codes()):
-        if icd.is_chapter_or_block(code) and not icd.is_category(code):
+        if _is_group(icd, code):
             continue
         above = icd.get_parent(code)
-        parents = [above] if above and not icd.is_chapter_or_block(above) else []
+        parents = [above] if above not in ("", code) and not _is_group(icd, above) else []
         terms = dict.fromkeys((*icd.get_inclusion_term(code), *icd.get_includes(code)))
         designations = tuple(Designation(term, "en", _INCLUSION) for term in terms)
         properties = (Property("billable", "boolean", bool(icd.is_leaf(code))),)
         yield Concept(code, icd.get_description(code), None, designations, properties), parents
+
+
+def _is_group(icd: Any, code: str) -> bool:
+    """Tell whether a name is a chapter's or block's and no code; a block of a single category has its name."""
+    return bool(icd.is_chapter_or_block(code) and not icd.is_category(code))

@@ -136,6 +136,8 @@ def _read_relationships(member: Member, join: Join, target: str, kind: str) -> N
             continue
         if kind == "V" and destination.startswith("#") and not _is_number(destination[1:]):
             refuse(member, line, target, f"{destination!r} is not a number")
+        if kind == "R" and destination not in join.places:
+            refuse(member, line, target, f"{destination} is not among the concepts")
         if not join.put(source, f"{kind}\t{type_}\t{destination}"):
             refuse(member, line, "sourceId", f"{source} is not among the concepts")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -53,8 +54,10 @@ class Member:
                 yield from text
         except UnicodeDecodeError:
             raise InvalidContent(f"{self.stem}, line {self._undecodable(encoding)}: not {encoding[:5]} text") from None
-        except (zipfile.BadZipFile, EOFError) as error:
+        except (zipfile.BadZipFile, zlib.error, EOFError) as error:
             raise InvalidContent(f"{self.stem}: the archive is damaged ({error})") from error
+        except RuntimeError as error:  # encrypted, or compressed in a way that zipfile doesn't know
+            raise InvalidContent(f"{self.stem}: {error}") from error
 
     def _undecodable(self, encoding: str) -> int:
         with self._open() as file:

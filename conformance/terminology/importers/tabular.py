@@ -60,6 +60,7 @@ def _normal(name: str) -> str:
 
 
 def _cpt_entries(member: Member, header_line: int, names: list[str], separator: str) -> Iterator[Entry]:
+    seen: set[str] = set()
     code_at = next(names.index(name) for name in _CODE if name in names)
     places = [(kind, names.index(kind)) for kind in _DESCRIPTORS if kind in names]
     for line, text in enumerate(member.lines("cp1252"), 1):
@@ -69,6 +70,9 @@ def _cpt_entries(member: Member, header_line: int, names: list[str], separator: 
         code = cells[code_at] if code_at < len(cells) else ""
         if len(code) != _CPT_CODE_LENGTH or not code.isalnum():
             refuse(member, line, names[code_at], f"{code!r} is not a CPT code")
+        if code in seen:
+            refuse(member, line, names[code_at], f"{code} is there twice")
+        seen.add(code)
         texts = [(kind, cells[place]) for kind, place in places if place < len(cells) and cells[place]]
         if not texts:
             refuse(member, line, places[0][0], "missing")
@@ -100,10 +104,18 @@ def read_csv(path: Path, url: str, version: str | None = None) -> Import:
 
 
 def _csv_entries(member: Member, names: Sequence[str]) -> Iterator[Entry]:
+    seen: set[str] = set()
+    parents: dict[str, int] = {}  # and the line that first names it
     for line, values in read_columns(member, names, separator=",", quoted=True):
         cells = {name: value.strip() for name, value in zip(names, values, strict=True)}
         if not cells["code"]:
             refuse(member, line, "code", "missing")
+        if cells["code"] in seen:
+            refuse(member, line, "code", f"{cells['code']} is there twice")
+        seen.add(cells["code"])
+        above = [parent.strip() for parent in cells.get("parent", "").split("|") if parent.strip()]
+        for parent in above:
+            parents.setdefault(parent, line)
         inactive = cells.get("inactive", "").lower()
         if inactive not in ("", "true", "false", "1", "0"):
             refuse(member, line, "inactive", f"{inactive!r} is neither true nor false")
@@ -118,4 +130,7 @@ def _csv_entries(member: Member, names: Sequence[str]) -> Iterator[Entry]:
             properties,
             inactive=inactive in ("true", "1"),
         )
-        yield concept, [parent.strip() for parent in cells.get("parent", "").split("|") if parent.strip()]
+        yield concept, above
+    for parent, line in parents.items():
+        if parent not in seen:
+            refuse(member, line, "parent", f"{parent} is not among the codes")

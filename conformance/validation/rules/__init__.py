@@ -17,7 +17,9 @@ from conformance.validation.rules.definitions import (
     check_search_parameter,
     check_structure_definition,
 )
+from conformance.validation.rules.measure_reports import check_measure_report
 from conformance.validation.rules.narratives import check_narrative
+from conformance.validation.rules.questionnaire_responses import check_questionnaire_response
 from conformance.validation.rules.referencing import check_reference
 from conformance.validation.rules.texts import check_texts
 from conformance.validation.run import Json, Run, Where
@@ -32,7 +34,9 @@ RULES: Mapping[str, tuple[Rule, ...]] = MappingProxyType(
         "CapabilityStatement.rest.resource.searchParam": (check_search_parameter,),
         "CapabilityStatement.rest.searchParam": (check_search_parameter,),
         "Coding": (check_coding,),
+        "MeasureReport": (check_measure_report,),
         "Narrative": (check_narrative,),
+        "QuestionnaireResponse": (check_questionnaire_response,),
         "Reference": (check_reference,),
         "SearchParameter": (check_derived_parameter,),
         "StructureDefinition": (check_structure_definition,),

@@ -34,7 +34,9 @@ def check_contained(resource: Json, where: Where, run: Run) -> None:
     for index, one in waiting:
         if f"#{one.get('id')}" not in referred and "#" not in _references("", one):
             name = describe(one.get("id"))
-            message = f"Nothing in the resource refers to the contained resource {name}, nor does it refer to that (dom-3)"
+            message = (
+                f"Nothing in the resource refers to the contained resource {name}, nor does it refer to that (dom-3)"
+            )
             run.report("error", "invariant", message, (where, "contained", index))
 
 

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 
 from conformance.terminology.closure import closure_map, closure_pairs
+from conformance.terminology.coding_check import ValidateCodeParameters
 from conformance.terminology.errors import TerminologyError
 from conformance.terminology.find_matches import FindMatchesParameters, WantedProperty
 from conformance.terminology.lookup import LookupParameters, SubsumesParameters
 from conformance.terminology.scope import Scope
 from conformance.terminology.source import Resources
-from tests.conformance.terminology.animals import ANIMALS, CODE_SYSTEM, Json, parameter, terminology
+from tests.conformance.terminology.animals import ANIMALS, CODE_SYSTEM, Json, parameter, terminology, value_set
 
 SUPPLEMENT: Json = {
     "resourceType": "CodeSystem", "url": "http://example.org/cs/more", "version": "2", "content": "supplement",
@@ -92,6 +93,18 @@ def test_subsumption(a: str, b: str, outcome: str) -> None:
     by_coding = SubsumesParameters(coding_a={"system": ANIMALS, "code": a}, coding_b={"system": ANIMALS, "code": b})
     for asked in (by_code, by_coding):
         assert parameter(terminology().subsumes(asked), "outcome") == outcome
+
+
+def test_a_naming_system_tells_the_code_system_of_an_oid() -> None:
+    naming = {"resourceType": "NamingSystem", "kind": "codesystem", "uniqueId": [
+        {"type": "oid", "value": "1.2.3"}, {"type": "uri", "value": "http://old.org"},
+        {"type": "uri", "value": ANIMALS, "preferred": True}]}  # fmt: skip
+    engine = terminology(naming)
+    assert parameter(engine.lookup(LookupParameters(system="urn:oid:1.2.3", code="dog")), "display") == "Dog"
+    asked = ValidateCodeParameters(value_set=value_set("x", {"system": ANIMALS}), code="dog", system="urn:oid:1.2.3")
+    assert parameter(engine.validate_code(asked), "result") is True
+    with pytest.raises(TerminologyError, match="urn:oid:9"):
+        engine.lookup(LookupParameters(system="urn:oid:9", code="dog"))
 
 
 def test_what_can_not_be_compared() -> None:

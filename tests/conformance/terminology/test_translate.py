@@ -56,7 +56,10 @@ def test_translations_of_a_code() -> None:
     expected = (True, [("equivalent", "1"), ("wider", "2")])
     assert translate(url=MAP, code="a") == expected
     assert translate(url=MAP, coding={"system": FROM, "code": "a"}) == expected
-    assert translate(url=MAP, concept_map_version="1", codeable_concept={"coding": [{"system": FROM, "code": "a"}]}) == expected
+    assert (
+        translate(url=MAP, concept_map_version="1", codeable_concept={"coding": [{"system": FROM, "code": "a"}]})
+        == expected
+    )
     assert translate(concept_map=MAPS[0], code="a") == expected
     assert translate(concept_maps=MAPS[:1], code="a", source=f"{FROM}/vs", target=f"{TO}/vs") == expected
     assert translate(concept_maps=MAPS[:1], code="a", target=f"{OTHER}/vs") == (False, [])
@@ -78,7 +81,10 @@ def test_what_a_map_does_not_list() -> None:
 
 def test_translations_that_depend_on_more() -> None:
     assert translate(url=MAP, code="b") == (False, [])
-    assert translate(url=MAP, code="b", dependency=(("http://p", {"coding": [{"code": "x"}]}),)) == (True, [("equivalent", "3")])
+    assert translate(url=MAP, code="b", dependency=(("http://p", {"coding": [{"code": "x"}]}),)) == (
+        True,
+        [("equivalent", "3")],
+    )
     asked = TranslateParameters(url=MAP, code="b", system=FROM, dependency=(("http://p", {"code": "x"}),))
     (match,) = [p["part"] for p in terminology(*MAPS).translate(asked)["parameter"] if p["name"] == "match"]
     assert {"name": "product", "part": [

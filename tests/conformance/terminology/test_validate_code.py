@@ -40,7 +40,11 @@ def problems(answer: Json) -> list[tuple[str, str]]:
 
 def test_every_form_of_input() -> None:
     coding = {"system": ANIMALS, "code": "dog"}
-    for form in ({"code": "dog", "system": ANIMALS}, {"coding": coding}, {"codeable_concept": {"coding": [{"code": "x"}, coding]}}):
+    for form in (
+        {"code": "dog", "system": ANIMALS},
+        {"coding": coding},
+        {"codeable_concept": {"coding": [{"code": "x"}, coding]}},
+    ):
         for place in ({"url": f"{SETS}/pets"}, {"value_set": PETS}):
             answer = ask(**form, **place)
             assert parameter(answer, "display") == "Dog"
@@ -51,7 +55,10 @@ def test_every_form_of_input() -> None:
 
 def test_what_is_not_in_the_value_set_or_not_a_code() -> None:
     assert problems(ask(url=f"{SETS}/pets", code="owl", system=ANIMALS)) == [("not-in-vs", "code")]
-    assert problems(ask(url=f"{SETS}/pets", code="elf", system=ANIMALS)) == [("not-in-vs", "code"), ("invalid-code", "code")]
+    assert problems(ask(url=f"{SETS}/pets", code="elf", system=ANIMALS)) == [
+        ("not-in-vs", "code"),
+        ("invalid-code", "code"),
+    ]
     answer = ask(url=f"{SETS}/pets", codeable_concept={"coding": [{"system": ANIMALS, "code": "owl"}]})
     assert parameter(answer, "result") is False
     assert ("not-in-vs", "") in problems(answer)
@@ -118,7 +125,9 @@ def test_code_systems_given_inline_or_unknown() -> None:
     with pytest.raises(TerminologyError, match="takes the url"):
         engine.validate_code_in_system(ValidateCodeParameters(code="a"))
     with pytest.raises(TerminologyError, match=f"not of {ANIMALS}"):
-        engine.validate_code_in_system(ValidateCodeParameters(url=ANIMALS, coding={"system": "http://own.org", "code": "a"}))
+        engine.validate_code_in_system(
+            ValidateCodeParameters(url=ANIMALS, coding={"system": "http://own.org", "code": "a"})
+        )
 
 
 def test_the_newest_version_that_is_wanted_counts() -> None:
@@ -141,7 +150,11 @@ def test_the_newest_version_that_is_wanted_counts() -> None:
     [
         ("http://unitsofmeasure.org", ("mg/dL", "{tablet}", "10*3/uL"), ("mgg/dL", "")),
         ("urn:ietf:bcp:47", ("en", "de-CH", "zh-Hant-TW", "en-US-x-twain", "sl-rozaj"), ("e", "en_US", "english-", "")),
-        ("urn:ietf:bcp:13", ("text/plain", "application/fhir+json", "text/plain; charset=utf-8"), ("text", "a/b/c", "text/")),
+        (
+            "urn:ietf:bcp:13",
+            ("text/plain", "application/fhir+json", "text/plain; charset=utf-8"),
+            ("text", "a/b/c", "text/"),
+        ),
     ],
 )
 def test_grammars_tell_codes_by_rule(system: str, good: tuple[str, ...], bad: tuple[str, ...]) -> None:
@@ -150,11 +163,24 @@ def test_grammars_tell_codes_by_rule(system: str, good: tuple[str, ...], bad: tu
     assert not any(parameter(ask(value_set=everything, code=code, system=system), "result") for code in bad)
 
 
+def test_currencies_are_known() -> None:
+    everything = value_set("x", {"system": "urn:iso:std:iso:4217"})
+    good = [
+        parameter(ask(value_set=everything, code=code, system="urn:iso:std:iso:4217"), "inactive")
+        for code in ("EUR", "DEM")
+    ]
+    assert good == [None, True]
+    assert parameter(ask(value_set=everything, code="EURO", system="urn:iso:std:iso:4217"), "result") is False
+    listed = Membership(Resources((everything,))).membership(f"{SETS}/x") or frozenset()
+    assert {code for _, code in listed} > {"USD", "CHF", "XXX", "DEM"}
+    assert all(len(code) == 3 and code.isupper() for _, code in listed)
+
+
 def test_what_a_validator_asks() -> None:
     partly = value_set("partly", {"system": ANIMALS}, {"system": "http://else.org"})
     languages = value_set("languages", {"system": "urn:ietf:bcp:47"})
     known = Membership(Resources((CODE_SYSTEM, PETS, partly, languages)))
-    assert known.membership(f"{SETS}/pets") == {(ANIMALS, "dog"), (ANIMALS, "cat")}
+    assert known.membership(f"{SETS}/pets") == frozenset({(ANIMALS, "dog"), (ANIMALS, "cat")})
     assert known.membership(f"{SETS}/partly") is None
     assert known.membership(f"{SETS}/nowhere") is None
     for place, system, code, member in (
@@ -164,6 +190,9 @@ def test_what_a_validator_asks() -> None:
         ("languages", "urn:ietf:bcp:47", "de", True), ("languages", None, "de", True), ("languages", None, "d", False),
     ):  # fmt: skip
         assert known.check(f"{SETS}/{place}", system, code).member is member, (place, system, code)
+    assert known.check_in(PETS, ANIMALS, "cat").member is True
+    assert known.check_in(PETS, ANIMALS, "owl").member is False
+    assert known.check_in(value_set("x", {"valueSet": ["http://else.org/vs"]}), ANIMALS, "cat").member is None
     assert [known.check_coding(ANIMALS, code).member for code in ALL] == [True] * len(ALL)
     assert known.check_coding(ANIMALS, "elf").member is False
     assert known.check_coding(ANIMALS, "dog", "9").member is None

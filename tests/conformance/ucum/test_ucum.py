@@ -106,7 +106,8 @@ def test_temperatures_keep_their_order(value: Fraction) -> None:
         ("23", "Cel", "[degF]", "73.4"), ("0", "K", "Cel", "-273.15"), ("1", "[lb_av]", "kg", "0.45359237"), ("5", "mg/dL", "g/L", "0.05"),
         ("3", "bit_s", "1", "8"), ("20", "dB", "1", "100"), ("60", "dB[W]", "kW", "1000"), ("4", "m2/s4/Hz", "[m/s2/Hz^(1/2)]", "2"),
         ("7", "[pH]", "nmol/L", "100"), ("100", "nmol/L", "[pH]", "7"), ("6", "[hp'_X]", "[ppm]", "1"), ("3", "[hp'_C]", "[hp'_M]", "2"),
-        ("1", "B[V]", "B[mV]", "7"), ("100", "%[slope]", "deg", "45"), ("1", "Np", "1", "2.718281828459045"), ("2", "[hp'_Q]", "1", "4e-10"),
+        ("1", "B[V]", "B[mV]", "7"), ("100", "%[slope]", "deg", "45"), ("1", "Np", "1", "2.718281828459045"),
+        ("2", "[hp'_Q]", "1", "4e-10"),
     ],
 )  # fmt: skip
 def test_values_convert_between_units(value: str, source: str, target: str, expected: str) -> None:
@@ -139,8 +140,8 @@ def test_valid_codes(code: str) -> None:
     ("code", "message"),
     [
         ("", "1 to 100 characters"),
-        ("MG", "no unit 'MG'"),
-        ("m//s", "from character 3"),
+        ("KG", "no unit 'KG'"),
+        ("m//s", "from character 4"),
         ("{a b}", "33 to 126"),
         ("mL{é}", "33 to 126"),
     ],

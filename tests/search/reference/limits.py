@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from conformance.expansion import MOST_CODES
+from conformance.terminology.listing import MOST_CODES
 from fhir_server.interactions.request import MAX_PARAMETERS
 from fhir_server.rest.endpoint import MAX_PATH
 from fhir_server.search import controls, full_text, string, uri

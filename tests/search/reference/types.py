@@ -83,6 +83,7 @@ def forms() -> Iterator[Example]:
         ("reference", "QuestionnaireResponse?questionnaire=http://example.org/form", "f-two f-any"),
         ("reference", "QuestionnaireResponse?questionnaire=http://example.org/form|2", "f-two"),
         ("composite", f"Observation?component-code-value-quantity={LOINC}|w3$gt100", "q-panel"),
+        ("composite", f"Observation?component-code-value-quantity={LOINC}|$gt100", "q-panel q-swapped"),
         ("composite", f"Observation?code-value-quantity=w1$5.0|{MG}", "q-five q-gram"),
         ("quantity", "Observation?value-quantity=5.0", "q-five q-other"),
         ("quantity", f"Observation?value-quantity=5.0|{MG}", "q-five q-gram q-other"),

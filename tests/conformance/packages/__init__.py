@@ -1,0 +1,1 @@
+"""FHIR packages, https://hl7.org/fhir/packages.html."""
