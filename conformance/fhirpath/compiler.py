@@ -16,7 +16,7 @@ from conformance.fhirpath.items import Collection, Item, Node, children
 from conformance.fhirpath.model import ancestors, resolve_type
 from conformance.fhirpath.operands import integer
 from conformance.fhirpath.operators import LAZY, STRICT, affirm, negate
-from conformance.fhirpath.parser import parse
+from conformance.fhirpath.parser import LONGEST_REMEMBERED, parse
 from conformance.fhirpath.quantity import Quantity
 from conformance.fhirpath.syntax import (
     Binary,
@@ -71,9 +71,13 @@ def _operand(node: Expression, *, repeated: bool) -> Expr:
     return confine(run) if defines_variable(node) else run
 
 
-@lru_cache(maxsize=8192)
 def compile_text(expression: str) -> Expr:
     """Return the closure for ``expression``, cached by its text (as values, ``1`` and ``true`` would be equal)."""
+    return _remembered(expression) if len(expression) <= LONGEST_REMEMBERED else compile_expression(parse(expression))
+
+
+@lru_cache(maxsize=4096)
+def _remembered(expression: str) -> Expr:
     return compile_expression(parse(expression))
 
 

@@ -97,7 +97,7 @@ class Frame:
         self.focus = context
         self.index: int | None = None
         self.total: Collection = []
-        self.kept: dict[Expr, Collection] = {}
+        self.kept: dict[Any, Collection] = {}
         self.defined: Mapping[str, Collection] = {}
         self.patience = SECONDS
         self.steps = MAXIMUM_STEPS

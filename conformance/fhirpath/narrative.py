@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from xml.etree import ElementTree  # entity declarations are refused before anything is parsed
 
 _XHTML = "{http://www.w3.org/1999/xhtml}"
@@ -29,6 +30,7 @@ def is_safe_narrative(text: object) -> bool:
     return type(text) is str and find_narrative_fault(text) is None
 
 
+@lru_cache(maxsize=8)  # R4 has two constraints that ask the same of each narrative
 def find_narrative_fault(text: str) -> str | None:
     """Return what is wrong with a narrative, with the key of the rule, None if nothing is."""
     if "<!" in text.replace("<!--", ""):

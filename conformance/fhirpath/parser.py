@@ -27,6 +27,9 @@ from conformance.fhirpath.temporal import Temporal
 MAXIMUM_HEIGHT = 150
 MAXIMUM_NESTING = 80
 MAXIMUM_DIGITS = 100
+MAXIMUM_LENGTH = 20_000
+# clients send expressions, too, and what is remembered of them takes memory
+LONGEST_REMEMBERED = 5_000
 
 _BINDING = {
     "implies": 1,
@@ -230,12 +233,20 @@ def _check_height(root: Expression) -> None:
     raise FHIRPathSyntaxError("Too many chained steps", 0, f"no more than {MAXIMUM_HEIGHT} levels")
 
 
-@lru_cache(maxsize=8192)
 def parse(expression: str) -> Expression:
     """Return the syntax tree of ``expression``; raises FHIRPathSyntaxError."""
+    return _remembered(expression) if len(expression) <= LONGEST_REMEMBERED else _parse(expression)
+
+
+def _parse(expression: str) -> Expression:
+    if len(expression) > MAXIMUM_LENGTH:
+        raise FHIRPathSyntaxError("Expression too long", MAXIMUM_LENGTH, f"no more than {MAXIMUM_LENGTH} characters")
     try:
         tree = _Parser(expression).parse_whole()
         _check_height(tree)
     except FHIRPathSyntaxError as error:
         raise FHIRPathSyntaxError(error.message, error.position, error.expected, expression) from error
     return tree
+
+
+_remembered = lru_cache(maxsize=4096)(_parse)

@@ -131,8 +131,17 @@ def children(_frame: Frame, items: Collection) -> Collection:
 
 
 @function("descendants")
-def descendants(_frame: Frame, items: Collection) -> Collection:
-    """Return the elements below all items, level by level."""
+def descendants(frame: Frame, items: Collection) -> Collection:
+    """Return the elements below all items, level by level; those of ``%resource`` are looked up once an evaluation."""
+    if len(items) == 1 and items[0] is frame.resource:
+        found = frame.kept.get(_descendants)
+        if found is None:
+            found = frame.kept[_descendants] = _descendants(items)
+        return found
+    return _descendants(items)
+
+
+def _descendants(items: Collection) -> Collection:
     found: Collection = []
     level = items
     while level:

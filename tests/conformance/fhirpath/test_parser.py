@@ -60,6 +60,7 @@ def test_the_tree_follows_the_precedence_table(expression: str, tree: object) ->
         ("@2019-02-29", 0, "a date or time that exists"),
         ("$that", 0, "$this, $index or $total"),
         ("1" * 101, 0, "at most 100 digits"),
+        ("'" + "a" * 20_000 + "'", 20_000, "no more than 20000 characters"),
     ],
 )
 def test_a_syntax_error_says_where_and_what_was_expected(expression: str, position: int, expected: str) -> None:
@@ -91,7 +92,7 @@ def test_a_syntax_error_says_the_line_and_the_column(expression: str, line: int,
     ],
 )
 def test_depth_is_bounded(expression: str) -> None:
-    with pytest.raises(FHIRPathSyntaxError, match=r"Nested too deeply|Too many chained steps"):
+    with pytest.raises(FHIRPathSyntaxError, match=r"Nested too deeply|Too many chained steps|Expression too long"):
         parse(expression)
 
 
