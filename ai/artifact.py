@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from pathlib import Path
+import os
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Any
 
 Artifact = dict[str, Any]
 
@@ -40,8 +40,25 @@ def read_artifact(path: Path, name: str) -> Artifact:
 
 
 def write_artifact(path: Path, artifact: Artifact) -> str:
-    """Write an artifact with its hash and return the hash."""
+    """Write an artifact with its hash and return the hash. A reader sees the old file or the new one, never a part."""
     signed = {**artifact, "sha256": content_hash(artifact)}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(signed, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    replace_file(path, json.dumps(signed, indent=1, sort_keys=True) + "\n")
     return str(signed["sha256"])
+
+
+def replace_file(path: Path, text: str) -> None:
+    """Put a file in the place of another at once, and on disk before this returns."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with NamedTemporaryFile(
+        "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", delete=False
+    ) as draft:
+        draft.write(text)
+        draft.flush()
+        os.fsync(draft.fileno())
+    Path(draft.name).chmod(0o644)
+    Path(draft.name).replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

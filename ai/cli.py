@@ -16,6 +16,7 @@ import typer
 from rich.console import Console
 
 from ai.artifact import ArtifactError
+from ai.entities.commands import evaluate_entities, train_entities
 from ai.read_resources import UnreadableDataError
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ train_app = typer.Typer(help="Train a model.", no_args_is_help=True)
 evaluate_app = typer.Typer(help="Print held-out figures with 95 % intervals.", invoke_without_command=True)
 app.add_typer(train_app, name="train")
 app.add_typer(evaluate_app, name="evaluate")
+train_app.command("entities")(train_entities)
+evaluate_app.command("entities")(evaluate_entities)
 console = Console()
 
 Data = Annotated[Path | None, typer.Option(help="FHIR NDJSON or Bundles (file or folder), or a Vitoria CSV.")]

@@ -1,4 +1,4 @@
-"""The load generator's command line: ``python -m bench run | seed | mllp | startup | scale | fhirpath | all``."""
+"""The load generator's command line: ``python -m bench run | seed | mllp | startup | scale | fhirpath | validation | all``."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from bench.scenarios import SCENARIOS
 from bench.seed import seed
 from bench.startup import serving, worker_memory
 from bench.suite import find_synthea, read_bundles, run_all, run_scenarios
+from bench.validation import measure_validation
 
 
 def _numbers(text: str) -> list[int]:
@@ -56,6 +57,7 @@ def make_parser() -> argparse.ArgumentParser:
     grow.add_argument("--sizes", type=_numbers, default=[100_000, 1_000_000], help="resources, ascending")
     grow.add_argument("--out", type=Path, help="write the Markdown there")
     commands.add_parser("fhirpath", help="measure search expressions and constraints, without a server")
+    commands.add_parser("validation", help="measure the validation of resources, without a server")
     return parser
 
 
@@ -129,6 +131,7 @@ def main() -> None:
     options = make_parser().parse_args()
     commands = {"run": _run, "seed": _seed, "mllp": _mllp, "startup": _startup, "scale": _scale, "all": _all}
     commands["fhirpath"] = lambda _options: print(measure_fhirpath())
+    commands["validation"] = lambda _options: print(measure_validation())
     commands[options.command](options)
 
 

@@ -186,4 +186,5 @@ def _unparsable(reason: str, before: bytes) -> InvalidResource:
     """Return the fatal issue of text that is not JSON; ``before`` is what precedes the fault."""
     line = before.count(b"\n") + 1
     column = len(before[before.rfind(b"\n") + 1 :].decode(errors="replace")) + 1
-    return InvalidResource([Issue("fatal", "structure", f"Not JSON: {reason} (line {line}, column {column})")])
+    text = f"Not JSON: {reason} (line {line}, column {column})"
+    return InvalidResource([Issue("fatal", "structure", text, None, line, column)])

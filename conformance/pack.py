@@ -59,6 +59,10 @@ class Pack:
         """Return the URLs of all resources of a type, in the order they were written."""
         return list(self._index.get(resource_type, ()))
 
+    def versions(self, resource_type: str, url: str) -> list[str]:
+        """Return the versions of a resource, the one that its URL alone means first; an empty text for none."""
+        return [version for version, _, _ in reversed(self._index.get(resource_type, {}).get(url, ()))]
+
     def resources(self, resource_type: str) -> Iterator[Json]:
         """Yield all resources of a type, in the order they were written."""
         for places in self._index.get(resource_type, {}).values():

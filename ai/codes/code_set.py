@@ -1,19 +1,18 @@
 """The code set itself: every ICD-10-CM code of the release with display, hierarchy and whether it is billable.
 
-Codes with a seventh character are kept as their stem and a group of endings that many stems share.
+It is the code system that comes with the terminology, see :mod:`conformance.terminology.shipped`.
 https://www.cdc.gov/nchs/icd/icd-10-cm/
 """
 
 from __future__ import annotations
 
-import gzip
-import json
 from dataclasses import dataclass
 from functools import cache
 
-from ai.codes.words import DATA
+from ai.codes.terms import SYSTEM
+from conformance.terminology import shipped
+from conformance.terminology.code_system import CodeSystem
 
-_STEM = 7
 _INITIAL = "A"
 
 
@@ -29,49 +28,30 @@ class Code:
 class CodeSet:
     """All codes by their name; lookups are by the dotted form."""
 
-    def __init__(self, text: str) -> None:
-        header, *lines = text.splitlines()
-        self._endings: list[dict[str, str]] = [dict(group) for group in json.loads(header)]
-        self._rows: dict[str, tuple[bool, str, int | None]] = {}
-        for line in lines:
-            code, leaf, display, group = line.split("\t")
-            self._rows[code] = (leaf == "1", display, int(group) if group else None)
-        self._children: dict[str, list[str]] = {}
-        for code in self._rows:
-            above = self.parent(code)
-            if above:
-                self._children.setdefault(above, []).append(code)
+    def __init__(self, system: CodeSystem) -> None:
+        self._system = system
+        self._billable = system.having("billable", ("true",))
+        self._extended = system.having("seventhCharacter", ("true",))
 
     def __len__(self) -> int:
-        return len(self._rows) + sum(len(self._endings[g]) for _, _, g in self._rows.values() if g is not None)
+        return len(self._system)
 
     def billable(self) -> int:
         """Return how many codes are billable."""
-        endings = sum(len(self._endings[g]) for _, _, g in self._rows.values() if g is not None)
-        return endings + sum(leaf for leaf, _, _ in self._rows.values())
+        return len(self._billable)
 
     def get(self, code: str) -> Code | None:
         """Return a code, seventh characters included, or None when the release does not have it."""
-        row = self._rows.get(code)
-        if row:
-            return Code(code, row[1], row[0])
-        row = self._rows.get(code[:-1].rstrip("X").rstrip(".")) or self._rows.get(code[:-1])
-        if row is None or row[2] is None or len(code) != _STEM + 1:
-            return None
-        ending = self._endings[row[2]].get(code[-1])
-        return Code(code, f"{row[1]}, {ending}", billable=True) if ending else None
+        found = self._system.find(code)
+        return Code(code, found.display or "", code in self._billable) if found else None
 
     def parent(self, code: str) -> str | None:
         """Return the nearest code above one, None for a category."""
-        while len(code) > 3:  # noqa: PLR2004 - a category has three characters
-            code = code[:-1].rstrip(".")
-            if code in self._rows:
-                return code
-        return None
+        return next(iter(self._system.parents(code)), None)
 
     def children(self, code: str) -> list[str]:
         """Return the codes directly below one, without seventh characters."""
-        return self._children.get(code, [])
+        return [child for child in self._system.children(code) if child not in self._extended]
 
     def resolve(self, code: str) -> Code | None:
         """Return the billable code that a mention without further detail means, or the code itself as a parent.
@@ -82,20 +62,15 @@ class CodeSet:
         found = self.get(code)
         if found is None or found.billable:
             return found
-        _, _, group = self._rows[code]
-        if group is not None:
-            endings = self._endings[group]
-            letter = _INITIAL if _INITIAL in endings else next(iter(endings)) if len(endings) == 1 else None
-            return self.get(f"{_padded(code)}{letter}") if letter else found
+        extended = [child for child in self._system.children(code) if child in self._extended]
+        if extended:
+            first = next((child for child in extended if child[-1] == _INITIAL), None)
+            only = extended[0] if len(extended) == 1 else None
+            return self.get(first or only or code)
         below = self.children(code)
         default = below[0] if len(below) == 1 else _default_child(found.display, below, self)
         resolved = self.resolve(default) if default else None
         return resolved if resolved and resolved.billable else found
-
-
-def _padded(code: str) -> str:
-    dotted = code if "." in code else f"{code}."
-    return dotted.ljust(_STEM, "X")
 
 
 def _default_child(display: str, below: list[str], codes: CodeSet) -> str | None:
@@ -111,5 +86,8 @@ def _default_child(display: str, below: list[str], codes: CodeSet) -> str | None
 
 @cache
 def code_set() -> CodeSet:
-    """Load the shipped code set once."""
-    return CodeSet(gzip.decompress((DATA / "codes.tsv.gz").read_bytes()).decode("utf-8"))
+    """Open the shipped code set once."""
+    system = shipped.code_system(SYSTEM)
+    if system is None:
+        raise FileNotFoundError(f"{SYSTEM} is missing from conformance/definitions")
+    return CodeSet(system)

@@ -1,8 +1,7 @@
 """The terms from which the code index is built, and the script that compiles them: ``python -m ai.codes.terms``.
 
-Sources: the ICD-10-CM tabular list of April 2026 (CDC/NCHS, free to use; read through the MIT-licensed package
-simple-icd-10-cm), and labels of the Disease Ontology with ICD-10-CM cross-references (CC0). The output is three gzipped
-TSV files in ``ai/codes/data``, a small part of what the package holds in memory.
+Sources: ICD-10-CM of April 2026 (CDC/NCHS, free to use) as it comes with :mod:`conformance.terminology.shipped`, and labels
+of the Disease Ontology with ICD-10-CM cross-references (CC0). The output is two gzipped TSV files in ``ai/codes/data``.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ from pathlib import Path
 
 from ai.codes.words import DATA, words_of
 from ai.read_resources import UnreadableDataError, read_text
+from conformance.terminology import shipped
 
 _ASIDE = re.compile(r"\s*[\[(][^\])]*[\])]")
 _BRACKETED = re.compile(r"\[([^\]]+)\]")
@@ -118,36 +117,23 @@ def read_terms() -> list[Term]:
 
 
 def compile_data(pairs: Path, parents: Path) -> None:
-    """Write ``codes.tsv.gz`` and ``terms.tsv.gz`` from the package and the ontology's files."""
-    import simple_icd_10_cm as icd  # noqa: PLC0415 - 190 MB, for the build only
-
-    nodes = [code for code in icd.get_all_codes() if not icd.is_chapter_or_block(code) or icd.is_category(code)]
-    nodes = list(dict.fromkeys(nodes))
-    extensions: dict[str, list[tuple[str, str]]] = {}
-    rows, terms = [], []
-    for code in nodes:
-        title = icd.get_description(code)
-        if icd.is_extended_subcategory(code):
-            above = icd.get_parent(code)
-            extensions.setdefault(above, []).append((code[-1], title.removeprefix(f"{icd.get_description(above)}, ")))
+    """Write ``terms.tsv.gz`` from the shipped code system and the ontology's files."""
+    system = shipped.code_system(SYSTEM)
+    if system is None:
+        raise FileNotFoundError(f"{SYSTEM} is missing from conformance/definitions")
+    extended = system.having("seventhCharacter", ("true",))
+    terms, known = [], set()
+    for concept in filter(None, map(system.find, system.codes())):
+        if concept.code in extended:
             continue
-        terms += [Term(wording, code, "title") for wording in variants(title)]
-        for note in (*icd.get_inclusion_term(code), *icd.get_includes(code)):
-            terms += [Term(wording, code, "inclusion") for wording in variants(note)]
-        rows.append((code, str(int(icd.is_leaf(code))), title))
-    groups: dict[str, int] = {}
-    lines = []
-    for code, leaf, title in rows:
-        group = json.dumps(extensions[code]) if code in extensions else ""
-        number = str(groups.setdefault(group, len(groups))) if group else ""
-        lines.append("\t".join((code, leaf, title, number)))
-    header = json.dumps([json.loads(group) for group in groups])
+        known.add(concept.code)
+        terms += [Term(wording, concept.code, "title") for wording in variants(concept.display or "")]
+        for note in concept.designations:
+            terms += [Term(wording, concept.code, "inclusion") for wording in variants(note.value)]
     terms += list(ontology_terms(read_pairs(pairs), read_parents(parents)))
-    known = {row[0] for row in rows}
     unique = dict.fromkeys(
         "\t".join((" ".join(t.text.split()), t.code, t.source)) for t in terms if t.code in known and words_of(t.text)
     )
-    _write(DATA / "codes.tsv.gz", [header, *lines])
     _write(DATA / "terms.tsv.gz", list(unique))
     _write(DATA / "parents.tsv.gz", ["\t".join(pair) for pair in read_parents(parents).items()])
 

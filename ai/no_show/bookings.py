@@ -5,7 +5,8 @@ A booking keeps only what the appointment says of itself. What came before it is
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -18,15 +19,17 @@ IMPOSSIBLE = frozenset({"cancelled", "entered-in-error"})
 
 _DATE_LENGTH = len("2026-04-01")
 _DEFAULT_MINUTES = 30
+_EVENING = timedelta(hours=6)
 
 
 @dataclass(frozen=True, slots=True)
 class Booking:
-    """One appointment. Instants are aware; ``hour`` and ``day`` are in the appointment's own offset.
+    """One appointment. Instants are aware; ``hour``, ``day`` and ``booked_hour`` are in their own offset.
 
     ``created`` is the booking instant, to which all features refer; ``known`` is when the outcome is on record (the
     end of the appointment). ``age`` is in years with their fraction and ``years`` are the completed ones, both on the
     day of booking (of the appointment when that is unknown). ``no_show`` is None when the status is not an outcome.
+    ``reminders`` are the instants at which the patient was reminded of it.
     """
 
     reference: str
@@ -42,21 +45,48 @@ class Booking:
     minutes: int | None
     provider: str | None
     no_show: bool | None
+    gender: str | None = None
+    location: str | None = None
+    booked_hour: float | None = None
+    reminders: tuple[datetime, ...] = ()
+
+    @property
+    def eve(self) -> datetime | None:
+        """The evening before the visit, or the booking instant when that is later; None when either is unknown."""
+        if self.created is None or self.day is None or self.known is None:
+            return None
+        midnight = datetime(self.day.year, self.day.month, self.day.day, tzinfo=self.known.tzinfo)
+        return max(self.created, midnight - _EVENING)
 
 
-def read_booking(appointment: Resource, birth_dates: dict[str, date]) -> Booking:
-    """Read an Appointment; ``birth_dates`` maps ``Patient/id`` to a date. What is unusable becomes None."""
+@dataclass(frozen=True, slots=True)
+class Person:
+    """What a booking takes from its Patient."""
+
+    born: date | None
+    gender: str | None
+
+
+_NOBODY = Person(None, None)
+
+
+def read_booking(
+    appointment: Resource, people: Mapping[str, Person], reminders: Mapping[str, Sequence[datetime]] | None = None
+) -> Booking:
+    """Read an Appointment; ``people`` are by ``Patient/id``, ``reminders`` by ``Appointment/id``. What is unusable becomes None."""
     created, created_day = read_instant(appointment.get("created"))
     start, _ = read_instant(appointment.get("start"))
     end, _ = read_instant(appointment.get("end"))
     minutes = _minutes(appointment, start, end)
     patient = _actor(appointment, ("Patient",))
-    born = birth_dates.get(patient or "")
+    person = people.get(patient or "", _NOBODY)
     reference_day = created_day or (start.date() if start else None)
-    age, years = _age(born, reference_day) if born and reference_day and born <= reference_day else (None, None)
+    usable = person.born is not None and reference_day is not None and person.born <= reference_day
+    age, years = _age(person.born, reference_day) if usable and person.born and reference_day else (None, None)
     status = appointment.get("status")
+    reference = f"Appointment/{appointment.get('id', '')}"
     return Booking(
-        reference=f"Appointment/{appointment.get('id', '')}",
+        reference=reference,
         patient=patient,
         created=created,
         created_day=created_day,
@@ -69,25 +99,46 @@ def read_booking(appointment: Resource, birth_dates: dict[str, date]) -> Booking
         minutes=minutes,
         provider=_actor(appointment, ("Practitioner", "PractitionerRole")),
         no_show=True if status in MISSED else False if status in SHOWED else None,
+        gender=person.gender,
+        location=_actor(appointment, ("Location",)),
+        booked_hour=_booked_hour(appointment.get("created"), created),
+        reminders=tuple(sorted((reminders or {}).get(reference, ()))),
     )
 
 
-def read_bookings(appointments: Iterable[Resource], patients: Iterable[Resource]) -> list[Booking]:
-    """Read Appointments with the birth dates of their Patients."""
-    born = read_birth_dates(patients)
-    return [read_booking(appointment, born) for appointment in appointments]
+def read_bookings(
+    appointments: Iterable[Resource], patients: Iterable[Resource], communications: Iterable[Resource] = ()
+) -> list[Booking]:
+    """Read Appointments with what their Patients and the reminders (Communications) add."""
+    people = read_people(patients)
+    reminders = read_reminders(communications)
+    return [read_booking(appointment, people, reminders) for appointment in appointments]
 
 
-def read_birth_dates(patients: Iterable[Resource]) -> dict[str, date]:
-    """Return ``Patient/id`` → birth date for those with a full date."""
+def read_people(patients: Iterable[Resource]) -> dict[str, Person]:
+    """Return ``Patient/id`` → birth date (when it is a full date) and gender."""
     found = {}
     for patient in patients:
-        text = patient.get("birthDate")
+        text, gender = patient.get("birthDate"), patient.get("gender")
+        born = None
         if isinstance(text, str) and len(text) == _DATE_LENGTH:
-            try:
-                found[f"Patient/{patient.get('id', '')}"] = date.fromisoformat(text)
-            except ValueError:
-                continue
+            with suppress(ValueError):
+                born = date.fromisoformat(text)
+        found[f"Patient/{patient.get('id', '')}"] = Person(born, gender if gender in ("female", "male") else None)
+    return found
+
+
+def read_reminders(communications: Iterable[Resource]) -> dict[str, list[datetime]]:
+    """Return ``Appointment/id`` → the instants at which Communications of category reminder about it were sent."""
+    found: dict[str, list[datetime]] = {}
+    for communication in communications:
+        sent, _ = read_instant(communication.get("sent"))
+        if sent is None or communication.get("status") != "completed" or not _reminds(communication):
+            continue
+        for about in communication.get("about", ()):
+            reference = _type_and_id(about.get("reference", ""), ("Appointment",))
+            if reference:
+                found.setdefault(reference, []).append(sent)
     return found
 
 
@@ -111,6 +162,11 @@ def _age(born: date, day: date) -> tuple[float, int]:
     return (day - born).days / 365.25, day.year - born.year - before_birthday
 
 
+def _booked_hour(text: Any, created: datetime | None) -> float | None:
+    """Return the hour of booking with its fraction; None when only the day is known."""
+    return None if created is None or len(str(text)) == _DATE_LENGTH else created.hour + created.minute / 60
+
+
 def _minutes(appointment: Resource, start: datetime | None, end: datetime | None) -> int | None:
     stated = appointment.get("minutesDuration")
     if isinstance(stated, int) and stated > 0:
@@ -121,10 +177,23 @@ def _minutes(appointment: Resource, start: datetime | None, end: datetime | None
 def _actor(appointment: Resource, types: tuple[str, ...]) -> str | None:
     """Return the first participant of one of the types as ``Type/id``, be its reference relative or absolute."""
     for participant in appointment.get("participant", ()):
-        parts = str(participant.get("actor", {}).get("reference", "")).split("/_history/")[0].split("/")
-        if len(parts) > 1 and parts[-2] in types:
-            return f"{parts[-2]}/{parts[-1]}"
+        reference = _type_and_id(participant.get("actor", {}).get("reference", ""), types)
+        if reference:
+            return reference
     return None
+
+
+def _type_and_id(reference: Any, types: tuple[str, ...]) -> str | None:
+    parts = str(reference).split("/_history/")[0].split("/")
+    return f"{parts[-2]}/{parts[-1]}" if len(parts) > 1 and parts[-2] in types else None
+
+
+def _reminds(communication: Resource) -> bool:
+    return any(
+        coding.get("code") == "reminder"
+        for concept in communication.get("category", ())
+        for coding in concept.get("coding", ())
+    )
 
 
 def _visit_type(appointment: Resource) -> str | None:

@@ -3,32 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ai.metrics import PROBABILITY_METRICS, Figure, Metric, Vector, measure
+from ai.metrics import PROBABILITY_METRICS, Figure, Metric, Vector, measure, sigmoid
 from ai.no_show.bookings import Booking, read_bookings
+from ai.no_show.drift import drift
 from ai.no_show.features import features_of, lead_days
 from ai.no_show.history import History
+from ai.no_show.model import Model
+from ai.no_show.recalibration import Recalibration, extend, outcomes_of
+from ai.no_show.subgroups import Subgroup, subgroups
 from ai.no_show.training import patient_rate_baseline, train_on, usable_bookings
 from ai.no_show.vitoria import read_vitoria
 from ai.read_resources import read_resources
+
+if TYPE_CHECKING:
+    from fhir_server.operations.contract import Resource
 
 TEST_SHARE = 0.25
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Figures by predictor and metric on ``n`` held-out bookings, and the seconds spent."""
+    """Figures by predictor and metric on ``n`` held-out bookings, subgroups, drift by feature, and the seconds spent."""
 
     n: int
     n_train: int
     missed: int
     split: str
     figures: dict[str, dict[str, Figure]]
+    subgroups: tuple[Subgroup, ...]
+    drift: dict[str, float]
     seconds: float
 
 
@@ -36,11 +46,11 @@ def read_bookings_from(path: Path) -> list[Booking]:
     """Read bookings from a Vitoria CSV or from FHIR files (Appointments and Patients)."""
     if path.name.endswith((".csv", ".csv.gz")):
         return read_vitoria(path)
-    resources = [r for r in read_resources(path) if r["resourceType"] in ("Appointment", "Patient")]
-    return read_bookings(
-        [r for r in resources if r["resourceType"] == "Appointment"],
-        [r for r in resources if r["resourceType"] == "Patient"],
-    )
+    found: dict[str, list[Resource]] = {"Appointment": [], "Patient": [], "Communication": []}
+    for resource in read_resources(path):
+        if resource["resourceType"] in found:
+            found[resource["resourceType"]].append(resource)
+    return read_bookings(found["Appointment"], found["Patient"], found["Communication"])
 
 
 def split_by_time(bookings: Sequence[Booking], share: float = TEST_SHARE) -> tuple[list[Booking], list[Booking]]:
@@ -56,17 +66,34 @@ def split_by_time(bookings: Sequence[Booking], share: float = TEST_SHARE) -> tup
 
 
 def evaluate(train: Sequence[Booking], test: Sequence[Booking], split: str) -> Evaluation:
-    """Train on ``train`` and measure on ``test``, both scored as of each booking's own instant."""
+    """Train on ``train`` and measure on ``test``: as of each booking's own instant, recalibrated day by day by earlier outcomes.
+
+    The figures of the evening before the visit are there, too: what the daily job sees.
+    """
     began = perf_counter()
-    model = train_on(train, "evaluation")
-    held_out = usable_bookings(test)
-    past = History([*train, *test])
+    result = measure_on(train_on(train, "evaluation"), [*train, *test], usable_bookings(test))
+    return replace(result, n_train=len(train), split=split, seconds=perf_counter() - began)
+
+
+def measure_on(model: Model, known: Sequence[Booking], held_out: Sequence[Booking]) -> Evaluation:
+    """Measure a model on bookings with an outcome; ``known`` are all there are, from which each takes what came before it."""
+    began = perf_counter()
+    past = History(known)
     y = np.array([float(bool(booking.no_show)) for booking in held_out])
     _, groups = np.unique([booking.patient or "" for booking in held_out], return_inverse=True)
-    p, _ = model.score([features_of(booking, past, model.prior_rate) for booking in held_out])
+    outcomes = outcomes_of(model, held_out, past)
+    last = max(outcome.known for outcome in outcomes).date()
+    rolling = extend(Recalibration(""), outcomes, last)
+    rows = [features_of(booking, past, model.base_rate) for booking in held_out]
+    raw, _ = model.score(rows)
+    p = sigmoid(rolling.apply(raw, [booking.created for booking in held_out if booking.created]))
+    eves = [booking.eve or booking.created for booking in held_out]
+    late, _ = model.score([features_of(b, past, model.base_rate, eve) for b, eve in zip(held_out, eves, strict=True)])
     predictors = {
         "model": p,
-        "patient rate only (shrunk)": patient_rate_baseline(held_out, past, model.prior_rate),
+        "model without recalibration": sigmoid(raw),
+        "model, the evening before": sigmoid(rolling.apply(late, [eve for eve in eves if eve])),
+        "patient rate only (shrunk)": patient_rate_baseline(rows, model.base_rate),
         "base rate only": np.full(len(y), model.base_rate),
     }
     figures = {name: measure(PROBABILITY_METRICS, y, predicted, groups) for name, predicted in predictors.items()}
@@ -74,7 +101,16 @@ def evaluate(train: Sequence[Booking], test: Sequence[Booking], split: str) -> E
     ahead = np.array([(lead_days(booking) or 0) > 0 for booking in held_out])
     if ahead.sum() and not ahead.all():
         figures["model, lead time > 0"] = measure(PROBABILITY_METRICS, y[ahead], p[ahead], _compact(groups[ahead]))
-    return Evaluation(len(y), len(train), int(y.sum()), split, figures, perf_counter() - began)
+    return Evaluation(
+        n=len(y),
+        n_train=0,
+        missed=int(y.sum()),
+        split="",
+        figures=figures,
+        subgroups=subgroups(held_out, y, p, groups),
+        drift=drift(model.training["distribution"], rows),
+        seconds=perf_counter() - began,
+    )
 
 
 def _gain(y: Vector, p: Vector, baseline: Vector, groups: np.ndarray) -> dict[str, Figure]:

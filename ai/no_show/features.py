@@ -1,12 +1,13 @@
-"""The features of a booking as of the instant it was made.
+"""The features of a booking as of an instant: that of the booking itself, or a later one such as the day before the visit.
 
-Everything here is a function of the booking itself and of outcomes known before ``Booking.created``; changing any
+Everything here is a function of the booking itself and of what was known before the instant; changing any
 later outcome changes nothing. A feature that cannot be known is None and gets the model's effect for "unknown".
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from math import log
 
 from ai.no_show.bookings import Booking
@@ -15,8 +16,9 @@ from ai.no_show.history import History, Tally
 Value = float | str | None
 
 PATIENT_PRIOR = 4.0
-PROVIDER_PRIOR = 50.0
-"""Pseudo-outcomes at the base rate, to which the few outcomes of one patient or provider are shrunk."""
+AHEAD_PRIOR = 3.0
+PLACE_PRIOR = 50.0
+"""Pseudo-outcomes at the base rate, to which the few outcomes of one patient, provider or location are shrunk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +39,16 @@ FEATURES = (
     Feature("patient-rate", "patient's own rate of earlier no-shows", True, None),
     Feature("patient-outcomes", "number of the patient's earlier visits", True, (0, 1, 2, 4, 8, 16)),
     Feature("patient-last", "outcome of the patient's last appointment", False),
+    Feature("patient-ahead-rate", "patient's own rate of no-shows when booked ahead", True, None),
+    Feature("patient-ahead-outcomes", "number of the patient's visits that were booked ahead", True, (0, 1, 2, 4, 8)),
+    Feature("open-bookings", "patient's other open bookings", True, (0, 1, 2, 4, 8)),
+    Feature("same-day-bookings", "patient's other bookings for the same day", True, (0, 1, 2, 3)),
+    Feature("reminders", "reminders sent so far", True, (0, 1, 2)),
     Feature("provider-rate", "provider's recent rate of no-shows", True, None),
+    Feature("location-rate", "location's recent rate of no-shows", True, None),
     Feature("age", "patient's age", True, (0, 5, 12, 18, 25, 35, 45, 55, 65, 75, 90)),
+    Feature("gender", "patient's gender", False),
+    Feature("booked-hour", "hour of the day of booking", True, (7, 8, 9, 11, 13, 15, 17, 19)),
     Feature("hour", "hour of the day", True, (7, 8, 9, 11, 13, 15, 17, 19)),
     Feature("weekday", "day of the week", False),
     Feature("visit-type", "type of visit", False),
@@ -53,19 +63,35 @@ def shrunk_rate(tally: Tally, prior: float, base_rate: float) -> float:
     return (tally.missed + prior * base_rate) / (tally.outcomes + prior)
 
 
-def features_of(booking: Booking, history: History, base_rate: float) -> dict[str, Value]:
-    """Return feature code → value as of ``booking.created``, which must not be None."""
-    if booking.created is None:
+def features_of(
+    booking: Booking, history: History, base_rate: float, as_of: datetime | None = None
+) -> dict[str, Value]:
+    """Return feature code → value as of an instant, by default ``booking.created``; one of them must be there."""
+    instant = as_of or booking.created
+    if instant is None:
         raise ValueError("a booking without a booking instant has no features")
-    patient = history.of_patient(booking.patient, booking.created)
-    provider = history.of_provider(booking.provider, booking.created)
+    patient = history.of_patient(booking.patient, instant)
+    ahead = history.of_patient_ahead(booking.patient, instant)
+    open_bookings, same_day = history.open_bookings(booking, instant)
+
+    def rate(tally: Tally, prior: float) -> float:
+        return _log_odds(shrunk_rate(tally, prior, base_rate), base_rate)
+
     return {
         "lead-days": lead_days(booking),
-        "patient-rate": _log_odds(shrunk_rate(patient, PATIENT_PRIOR, base_rate), base_rate),
+        "patient-rate": rate(patient, PATIENT_PRIOR),
         "patient-outcomes": float(patient.outcomes),
         "patient-last": None if patient.last_missed is None else "no-show" if patient.last_missed else "showed",
-        "provider-rate": _log_odds(shrunk_rate(provider, PROVIDER_PRIOR, base_rate), base_rate),
+        "patient-ahead-rate": rate(ahead, AHEAD_PRIOR),
+        "patient-ahead-outcomes": float(ahead.outcomes),
+        "open-bookings": float(open_bookings),
+        "same-day-bookings": float(same_day),
+        "reminders": float(sum(1 for sent in booking.reminders if sent < instant)),
+        "provider-rate": rate(history.of_provider(booking.provider, instant), PLACE_PRIOR),
+        "location-rate": rate(history.of_location(booking.location, instant), PLACE_PRIOR),
         "age": booking.age,
+        "gender": booking.gender,
+        "booked-hour": booking.booked_hour,
         "hour": None if booking.hour is None else float(booking.hour),
         "weekday": None if booking.day is None else _WEEKDAYS[booking.day.weekday()],
         "visit-type": booking.visit_type,

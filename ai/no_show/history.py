@@ -1,4 +1,4 @@
-"""What was known of a patient and a provider at an instant: outcomes on record before it, and nothing later."""
+"""What was known of a patient, a provider and a location at an instant: outcomes on record before it, and nothing later."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from ai.no_show.bookings import Booking
 
-PROVIDER_WINDOW = timedelta(days=60)
-"""How far back a provider's rate looks: long enough to be stable, short enough to fetch for one call."""
+RATE_WINDOW = timedelta(days=60)
+"""How far back the rate of a provider or a location looks: long enough to be stable, short enough to fetch for one call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Tally:
 
 
 class _Outcomes:
-    """The outcomes of one patient or provider in the order they became known, with running sums."""
+    """The outcomes of one patient or place in the order they became known, with running sums."""
 
     def __init__(self, outcomes: list[tuple[datetime, bool]]) -> None:
         outcomes.sort()
@@ -41,30 +41,63 @@ class _Outcomes:
 
 
 _NONE = Tally(0, 0, None)
+_Key = tuple[str, str]
 
 
 class History:
-    """Earlier outcomes by patient and by provider. Asked for an instant, it never looks at or past it."""
+    """Earlier outcomes by patient, provider and location, and open bookings. Asked for an instant, it never looks at or past it."""
 
     def __init__(self, bookings: Iterable[Booking]) -> None:
-        patients: dict[str, list[tuple[datetime, bool]]] = defaultdict(list)
-        providers: dict[str, list[tuple[datetime, bool]]] = defaultdict(list)
+        outcomes: dict[_Key, list[tuple[datetime, bool]]] = defaultdict(list)
+        self._made: dict[str, list[tuple[datetime, datetime, date | None, str]]] = defaultdict(list)
         for booking in bookings:
+            if booking.patient and booking.created and booking.known:
+                self._made[booking.patient].append((booking.created, booking.known, booking.day, booking.reference))
             if booking.no_show is None or booking.known is None:
                 continue
-            if booking.patient:
-                patients[booking.patient].append((booking.known, booking.no_show))
-            if booking.provider:
-                providers[booking.provider].append((booking.known, booking.no_show))
-        self._patients = {key: _Outcomes(outcomes) for key, outcomes in patients.items()}
-        self._providers = {key: _Outcomes(outcomes) for key, outcomes in providers.items()}
+            for key in _keys(booking):
+                outcomes[key].append((booking.known, booking.no_show))
+        self._outcomes = {key: _Outcomes(found) for key, found in outcomes.items()}
 
     def of_patient(self, patient: str | None, before: datetime) -> Tally:
         """Return the patient's outcomes known strictly before the instant."""
-        outcomes = self._patients.get(patient or "")
-        return outcomes.tally(None, before) if outcomes else _NONE
+        return self._tally(("patient", patient or ""), None, before)
+
+    def of_patient_ahead(self, patient: str | None, before: datetime) -> Tally:
+        """Return those of them that were booked for a later day."""
+        return self._tally(("ahead", patient or ""), None, before)
 
     def of_provider(self, provider: str | None, before: datetime) -> Tally:
-        """Return the provider's outcomes known in the ``PROVIDER_WINDOW`` before the instant."""
-        outcomes = self._providers.get(provider or "")
-        return outcomes.tally(before - PROVIDER_WINDOW, before) if outcomes else _NONE
+        """Return the provider's outcomes known in the ``RATE_WINDOW`` before the instant."""
+        return self._tally(("provider", provider or ""), before - RATE_WINDOW, before)
+
+    def of_location(self, location: str | None, before: datetime) -> Tally:
+        """Return the location's outcomes known in the ``RATE_WINDOW`` before the instant."""
+        return self._tally(("location", location or ""), before - RATE_WINDOW, before)
+
+    def open_bookings(self, booking: Booking, before: datetime) -> tuple[int, int]:
+        """Return how many other bookings of the patient were open, and how many of them for the same day.
+
+        Open is what was booked before the instant and not over by then, whatever became of it later.
+        """
+        others = [
+            day
+            for created, known, day, reference in self._made.get(booking.patient or "", ())
+            if created < before <= known and reference != booking.reference
+        ]
+        return len(others), sum(1 for day in others if day == booking.day)
+
+    def _tally(self, key: _Key, since: datetime | None, before: datetime) -> Tally:
+        outcomes = self._outcomes.get(key)
+        return outcomes.tally(since, before) if outcomes else _NONE
+
+
+def _keys(booking: Booking) -> Iterable[_Key]:
+    if booking.patient:
+        yield "patient", booking.patient
+        if booking.created_day and booking.day and booking.day > booking.created_day:
+            yield "ahead", booking.patient
+    if booking.provider:
+        yield "provider", booking.provider
+    if booking.location:
+        yield "location", booking.location

@@ -1,7 +1,8 @@
-"""The no-show model: an additive logistic model whose every effect is a small table, so it is read as easily as run.
+"""The no-show model: tables of effects and boosted trees, half and half or whichever the data asks for.
 
-``log-odds = a + b * (intercept + sum of effects)`` where a numeric feature's effect is piecewise linear between knots,
-a categorical one's a look-up, and (a, b) is the sigmoid calibration fitted on a later time slice than the effects.
+``log-odds = a + b * ((1 - w) * additive + w * boosted)``. Additive is an intercept and the sum of a small table per feature: a numeric
+feature's effect is piecewise linear between knots, a categorical one's a look-up. Boosted is an intercept and the sum of the
+leaves of small trees. (a, b) is the calibration and w the weight; both were fitted on a later time slice than the rest.
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from ai.artifact import Artifact, read_artifact
-from ai.metrics import Vector, sigmoid
+from ai.artifact import Artifact, ArtifactError, read_artifact
+from ai.metrics import Vector
 from ai.no_show.features import FEATURES, Value
+from ai.no_show.trees import Forest, from_data
 
 NAME = "no-show"
+FORMAT = 2
 DEFAULT = Path(__file__).with_name("default_model.json")
 
 
@@ -47,59 +50,81 @@ class Effect:
 class Model:
     """A trained model; see the module for the formula. ``training`` tells when, on what and on how much.
 
-    ``base_rate`` is the share of no-shows in all its outcomes, ``prior_rate`` the one to which histories are shrunk.
+    ``base_rate`` is the share of no-shows in all its outcomes; histories are shrunk to it. ``intercepts`` are the additive and
+    the boosted one; without trees ``forest`` is None and ``weight`` 0.
     """
 
     version: str
     base_rate: float
-    prior_rate: float
-    intercept: float
+    intercepts: tuple[float, float]
+    weight: float
     calibration: tuple[float, float]
     effects: tuple[Effect, ...]
+    forest: Forest | None
     training: dict[str, Any]
 
     def score(self, rows: Sequence[dict[str, Value]]) -> tuple[Vector, Vector]:
-        """Return probabilities (n) and centred contributions (n by features, in the order of ``effects``).
+        """Return log-odds (n) and centred contributions (n by features, in the order of ``effects``).
 
         A contribution is in calibrated log-odds against the average training booking; they add up, with a constant,
-        to the log-odds of the probability.
+        to the log-odds.
         """
         offset, slope = self.calibration
-        columns = [effect([row[effect.code] for row in rows]) for effect in self.effects]
-        total = self.intercept + np.sum(columns, axis=0)
-        centred = [slope * (column - effect.mean) for column, effect in zip(columns, self.effects, strict=True)]
-        return sigmoid(offset + slope * total), np.column_stack(centred)
+        columns = np.column_stack([effect([row[effect.code] for row in rows]) for effect in self.effects])
+        total = self.intercepts[0] + columns.sum(axis=1)
+        shares = columns - np.array([effect.mean for effect in self.effects])
+        if self.forest is not None:
+            leaves, steps = self.forest.score(rows)
+            total = (1 - self.weight) * total + self.weight * (self.intercepts[1] + leaves)
+            shares = (1 - self.weight) * shares
+            codes = [effect.code for effect in self.effects]
+            shares[:, [codes.index(code) for code in self.forest.codes]] += self.weight * steps
+        return offset + slope * total, slope * shares
 
     def to_artifact(self) -> Artifact:
         """Return the model as plain data."""
         return {
             "name": NAME,
+            "format": FORMAT,
             "version": self.version,
             "base_rate": self.base_rate,
-            "prior_rate": self.prior_rate,
-            "intercept": self.intercept,
-            "calibration": self.calibration,
+            "intercepts": list(self.intercepts),
+            "weight": self.weight,
+            "calibration": list(self.calibration),
             "effects": [asdict(effect) for effect in self.effects],
+            "forest": self.forest.to_data() if self.forest is not None else None,
             "training": self.training,
         }
 
 
 def from_artifact(artifact: Artifact) -> Model:
-    """Rebuild a model from plain data."""
+    """Rebuild a model from plain data; raises ArtifactError for one of another format."""
+    if artifact.get("format") != FORMAT:
+        raise ArtifactError(f"the model {artifact['version']} has another format than this release reads: train it again")
     effects = tuple(
         Effect(e["code"], tuple(e["knots"]), tuple(e["levels"]), tuple(e["values"]), e["unknown"], e["mean"])
         for e in artifact["effects"]
     )
+    additive, boosted = artifact["intercepts"]
     offset, slope = artifact["calibration"]
     return Model(
         version=artifact["version"],
         base_rate=artifact["base_rate"],
-        prior_rate=artifact["prior_rate"],
-        intercept=artifact["intercept"],
+        intercepts=(additive, boosted),
+        weight=artifact["weight"],
         calibration=(offset, slope),
         effects=effects,
+        forest=from_data(artifact["forest"]) if artifact["forest"] else None,
         training=artifact["training"],
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A model with the hash of its artifact."""
+
+    model: Model
+    sha256: str
 
 
 def model_path(models: Path | None) -> Path:
@@ -108,15 +133,25 @@ def model_path(models: Path | None) -> Path:
     return own if own and own.exists() else DEFAULT
 
 
-def load(models: Path | None = None) -> Model:
+def load(models: Path | None = None) -> Loaded:
     """Load the model in force; raises ArtifactError when it is altered. A replaced file is noticed."""
     path = model_path(models)
-    return _load(path, path.stat().st_mtime_ns if path.exists() else 0)
+    return _load(path, modified(path))
+
+
+def modified(path: Path) -> tuple[int, int]:
+    """Return what tells a replaced file from the one before: its time and inode."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return 0, 0
+    return status.st_mtime_ns, status.st_ino
 
 
 @lru_cache(maxsize=4)
-def _load(path: Path, _modified: int) -> Model:
-    return from_artifact(read_artifact(path, NAME))
+def _load(path: Path, _modified: tuple[int, int]) -> Loaded:
+    artifact = read_artifact(path, NAME)
+    return Loaded(from_artifact(artifact), artifact["sha256"])
 
 
 DISPLAYS = {feature.code: feature.display for feature in FEATURES}

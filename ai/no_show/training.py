@@ -1,7 +1,7 @@
 """Training of the no-show model from bookings with outcomes, with a split by time.
 
-Effects are fitted on the earlier bookings by penalised logistic regression (scikit-learn), the sigmoid calibration on
-the latest ones, so that it corrects for what changed meanwhile.
+Effects are fitted by penalised logistic regression, trees by gradient boosting (both scikit-learn). How much the trees count and the
+calibration are chosen on the latest bookings with a model of the earlier ones; then all of them train the model.
 """
 
 from __future__ import annotations
@@ -10,17 +10,20 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from ai.metrics import Vector, calibration_line, sigmoid
 from ai.no_show.bookings import Booking, read_bookings
 from ai.no_show.features import FEATURES, Feature, Value, features_of
 from ai.no_show.history import History
 from ai.no_show.model import Effect, Model
+from ai.no_show.drift import distribution
+from ai.no_show.trees import Forest, assemble, encode
 
 if TYPE_CHECKING:
     from fhir_server.operations.contract import Resource
@@ -29,6 +32,10 @@ MINIMUM_OUTCOMES = 500
 MINIMUM_OF_EACH = 50
 CALIBRATION_SHARE = 0.2
 PENALTY = 0.3
+WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)
+TREES = 200
+SEED = 20260401
+_WORTH = 1e-5
 _LEVEL_MINIMUM = 20
 _QUANTILES = (0.02, 0.15, 0.3, 0.5, 0.7, 0.85, 0.98)
 
@@ -57,16 +64,9 @@ def train_on(bookings: Sequence[Booking], source: str) -> Model:
             f"training needs {MINIMUM_OUTCOMES} and {MINIMUM_OF_EACH} of each kind"
         )
     cut = int(len(usable) * (1 - CALIBRATION_SHARE))
-    y = np.array([float(bool(booking.no_show)) for booking in usable])
-    prior_rate = round(float(y[:cut].mean()), 6)
-    past = History(bookings)
-    rows = [features_of(booking, past, prior_rate) for booking in usable]
-    intercept, effects = _fit(rows[:cut], y[:cut])
-    base_rate = round(float(y.mean()), 6)
-    uncalibrated = Model("", base_rate, prior_rate, intercept, (0.0, 1.0), effects, {})
-    later, _ = uncalibrated.score(rows[cut:])
-    offset, slope = calibration_line(y[cut:], later, np.ones(len(later)))
-    calibration = (round(offset, 6), round(slope, 6))
+    base_rate = round(missed / len(usable), 6)
+    examples = _examples(usable, History(bookings), base_rate)
+    weight, calibration = _tune(examples, cut)
     training = {
         "source": source,
         "outcomes": len(usable),
@@ -74,10 +74,61 @@ def train_on(bookings: Sequence[Booking], source: str) -> Model:
         "from": _day(usable[0]),
         "to": _day(usable[-1]),
         "calibrated_from": _day(usable[cut]),
+        "distribution": distribution(examples.rows),
     }
-    model = replace(uncalibrated, calibration=calibration, training=training)
+    # What was held back for the calibration is the latest there is: the model itself learns from it, too.
+    model = replace(_fit(examples, weight), base_rate=base_rate, calibration=calibration, training=training)
     digest = hashlib.sha256(json.dumps(model.to_artifact(), sort_keys=True).encode()).hexdigest()
     return replace(model, version=f"{training['to']}-{digest[:8]}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Examples:
+    """Rows of features with their outcomes: each booking as of its own instant and as of the evening before the visit.
+
+    Learning both makes the model fit for either question. ``number`` tells which booking a row is of, ``first`` which rows are of the booking instant.
+    """
+
+    rows: Rows
+    y: Vector
+    number: npt.NDArray[np.int64]
+    first: npt.NDArray[np.bool_]
+
+    def where(self, chosen: npt.NDArray[np.bool_]) -> _Examples:
+        rows = [row for row, taken in zip(self.rows, chosen, strict=True) if taken]
+        return _Examples(rows, self.y[chosen], self.number[chosen], self.first[chosen])
+
+
+def _examples(usable: Sequence[Booking], past: History, base_rate: float) -> _Examples:
+    rows = [features_of(booking, past, base_rate) for booking in usable]
+    rows += [features_of(booking, past, base_rate, booking.eve) for booking in usable]
+    y = np.array([float(bool(booking.no_show)) for booking in usable])
+    number = np.arange(len(usable))
+    return _Examples(rows, np.tile(y, 2), np.tile(number, 2), np.repeat([True, False], len(usable)))
+
+
+def _tune(examples: _Examples, cut: int) -> tuple[float, tuple[float, float]]:
+    """Return the weight of the trees and the calibration that do best on bookings later than those learned from."""
+    earlier = examples.where(examples.number < cut)
+    later = examples.where((examples.number >= cut) & examples.first)
+    best: tuple[float, float, tuple[float, float]] | None = None
+    fitted = _fit(earlier, WEIGHTS[-1])
+    for weight in WEIGHTS:
+        z, _ = replace(fitted, weight=weight).score(later.rows)
+        p = sigmoid(z)
+        offset, slope = calibration_line(later.y, p, np.ones(len(p)))
+        loss = log_loss(later.y, sigmoid(offset + slope * z))
+        if best is None or loss < best[0] - _WORTH:
+            best = loss, weight, (round(offset, 6), round(slope, 6))
+    if best is None:
+        raise AssertionError("there are weights to choose from")
+    return best[1:]
+
+
+def log_loss(y: Vector, p: Vector) -> float:
+    """Return the mean negative log-likelihood."""
+    kept = np.clip(p, 1e-9, 1 - 1e-9)
+    return float(-(y * np.log(kept) + (1 - y) * np.log(1 - kept)).mean())
 
 
 def usable_bookings(bookings: Sequence[Booking]) -> list[Booking]:
@@ -86,13 +137,52 @@ def usable_bookings(bookings: Sequence[Booking]) -> list[Booking]:
     return sorted(usable, key=lambda b: (b.known or datetime.min.replace(tzinfo=UTC), b.reference))
 
 
-def _fit(rows: Rows, y: Vector) -> tuple[float, tuple[Effect, ...]]:
+def _fit(examples: _Examples, weight: float) -> Model:
+    """Fit effects and, unless their weight is 0, trees; not calibrated."""
+    intercept, effects = _fit_effects(examples)
+    forest, baseline = _fit_trees(examples) if weight else (None, 0.0)
+    return Model("", float(examples.y.mean()), (intercept, baseline), weight, (0.0, 1.0), effects, forest, {})
+
+
+def _fit_trees(examples: _Examples) -> tuple[Forest, float]:
+    from sklearn.ensemble import HistGradientBoostingClassifier  # noqa: PLC0415 - training only
+
+    # What is the same for all bookings, or known of none, can't be asked for.
+    varied = (feature.code for feature in FEATURES if len({row[feature.code] for row in examples.rows} - {None}) > 1)
+    codes = tuple(varied)
+    levels = {feature.code: _levels(feature, examples) for feature in FEATURES if not feature.numeric and feature.code in codes}
+    fitted = HistGradientBoostingClassifier(
+        max_iter=TREES,
+        learning_rate=0.05,
+        max_leaf_nodes=8,
+        max_depth=5,
+        min_samples_leaf=int(np.clip(len(examples.y) // 400, 20, 200)),
+        l2_regularization=10,
+        max_features=0.3,
+        early_stopping=False,
+        random_state=SEED,
+    ).fit(encode(examples.rows, codes, levels), examples.y)
+    baseline = float(np.ravel(fitted._baseline_prediction)[0])  # noqa: SLF001 - there is no public way to it
+    return assemble(fitted, codes, levels), round(baseline, 6)
+
+
+def _levels(feature: Feature, examples: _Examples) -> tuple[str, ...]:
+    """Return the frequent levels of a categorical feature from the least to the most missed, so that a threshold parts them well."""
+    column = [row[feature.code] for row in examples.rows]
+    counts = Counter(str(value) for value in column if value is not None)
+    missed = Counter(str(v) for v, y in zip(column, examples.y, strict=True) if v is not None and y)
+    frequent = [level for level, count in counts.items() if count >= _LEVEL_MINIMUM]
+    return tuple(sorted(frequent, key=lambda level: (missed[level] / counts[level], level)))
+
+
+def _fit_effects(examples: _Examples) -> tuple[float, tuple[Effect, ...]]:
     from sklearn.linear_model import LogisticRegression  # noqa: PLC0415 - training only
 
+    rows = examples.rows
     shapes = [_shape(feature, [row[feature.code] for row in rows]) for feature in FEATURES]
     blocks = [_basis(shape, [row[shape.code] for row in rows]) for shape in shapes]
     # The coefficients of a block are the effect's values at its knots or levels, and last the one for "unknown".
-    fitted = LogisticRegression(C=PENALTY, max_iter=2000, tol=1e-8).fit(np.hstack(blocks), y)
+    fitted = LogisticRegression(C=PENALTY, max_iter=2000, tol=1e-6).fit(np.hstack(blocks), examples.y)
     coefficients = np.split(fitted.coef_[0], np.cumsum([block.shape[1] for block in blocks])[:-1])
     effects = []
     for shape, block, values in zip(shapes, blocks, coefficients, strict=True):
@@ -135,10 +225,10 @@ def _basis(shape: Effect, column: list[Value]) -> Vector:
     return block
 
 
-def patient_rate_baseline(bookings: Sequence[Booking], past: History, base_rate: float) -> Vector:
+def patient_rate_baseline(rows: Rows, base_rate: float) -> Vector:
     """Return the probabilities of the baseline that knows only the patient's shrunk earlier rate."""
-    logits = [features_of(booking, past, base_rate)["patient-rate"] for booking in bookings]
-    return sigmoid(np.array(logits, dtype=float) + np.log(base_rate / (1 - base_rate)))
+    logits = np.array([row["patient-rate"] for row in rows], dtype=float)
+    return sigmoid(logits + np.log(base_rate / (1 - base_rate)))
 
 
 def _day(booking: Booking) -> str:

@@ -1,7 +1,7 @@
 """The public appointment file of Vitoria (Brazil), 2016, CSV: for evaluation only, its licence is CC BY-NC-SA.
 
-It has the appointment's day but no time of day, provider or visit type; ``SMS_received`` is not known at booking and is
-not read. An outcome counts as known when its day is over.
+It has the appointment's day but no time of day, provider or visit type; the neighbourhood is where the visit takes place.
+``SMS_received`` is not known at booking and is not read, nor are welfare and diagnoses, which an Appointment doesn't tell. An outcome counts as known when its day is over.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from pathlib import Path
 from ai.no_show.bookings import Booking
 from ai.read_resources import UnreadableDataError, read_text
 
-_COLUMNS = {"PatientId", "AppointmentID", "ScheduledDay", "AppointmentDay", "Age", "No-show"}
+_COLUMNS = {"PatientId", "AppointmentID", "Gender", "ScheduledDay", "AppointmentDay", "Age", "Neighbourhood", "No-show"}
+_GENDERS = {"F": "female", "M": "male"}
 _OLDEST = 120
 
 
@@ -48,4 +49,7 @@ def _booking(row: dict[str, str]) -> Booking:
         minutes=None,
         provider=None,
         no_show=row["No-show"] == "Yes",
+        gender=_GENDERS.get(row["Gender"]),
+        location=f"Location/{row['Neighbourhood']}",
+        booked_hour=created.hour + created.minute / 60,
     )

@@ -20,6 +20,10 @@ from conformance.structures import type_url
 Json = dict[str, Any]
 Find = Callable[[str, str], Json | None]
 
+MOST_BASES = 20
+MOST_ELEMENTS = 20_000
+"""How many elements a snapshot may have; the largest published ones have a few thousand."""
+MOST_SLICES = 2_000
 # What every StructureDefinition must say; of a base only the snapshot matters.
 _TOLD: Json = {"url": "urn:x", "name": "X", "status": "draft", "kind": "resource", "abstract": False, "type": "X"}
 
@@ -78,6 +82,8 @@ class Generation:
             url = canonical.partition("|")[0]
             if url in self._pending:
                 raise Unfoldable(f"{url} builds on itself: {' → '.join((*self._pending, url))}")
+            if len(self._pending) >= MOST_BASES:
+                raise Unfoldable(f"{self._pending[0]} builds on more than {MOST_BASES} others without snapshots")
             found = self._find("StructureDefinition", canonical)
             if found is None:
                 raise Unfoldable(f"there is no StructureDefinition {canonical}")
@@ -111,6 +117,7 @@ class Laying:
         self._url: str = structure["url"]
         self._base = base
         self._root = base.copy()
+        self._elements = base.size()
         self._new = structure.get("derivation") == "specialization"
         if self._new:
             self._root.name = structure["type"].rpartition("/")[2]
@@ -160,7 +167,8 @@ class Laying:
                 self._tell(over, f"{path}: {reason}")
                 return
         # New slices begin as what the base says of the element, not as what this differential does.
-        wholes = Node(node.name, node.element, children=[child.copy() for child in node.children])
+        cuts = any(child.slice_name is not None or node.child(child.name) is None for child in over.children)
+        wholes = node.copy() if cuts else node
         for child in over.children:
             typed = typed_choice(node, child.name) if node.child(child.name) is None else None
             below = f"{path}.{child.segment}"
@@ -219,7 +227,10 @@ class Laying:
                 self._tell(over, f"{whole.segment} has slices but no slicing", severity="warning")
             else:
                 whole.element = {**whole.element, "slicing": slicing}
+        if len(parent.children) > MOST_SLICES:
+            raise Unfoldable(f"{parent.name}.{name} has more than {MOST_SLICES:,} slices")
         made = before.copy()
+        self._count(made)
         made.slice_name = slice_name
         made.element = new_slice(before.element, name, slice_name)
         index = max(i for i, child in enumerate(parent.children) if _belongs(child, whole)) + 1
@@ -238,6 +249,13 @@ class Laying:
             canonical = self._unfolded_type(node, over)
             node.children = self._generation.tree(canonical).copy().children
             _make_absolute(node.children, canonical)
+        self._count(node)
+
+    def _count(self, node: Node) -> None:
+        """Raise Unfoldable when the elements that were added are too many."""
+        self._elements += node.size()
+        if self._elements > MOST_ELEMENTS:
+            raise Unfoldable(f"the snapshot would have more than {MOST_ELEMENTS:,} elements")
 
     def _referenced(self, reference: str) -> Node:
         url, _, element_id = reference.partition("#")

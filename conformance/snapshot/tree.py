@@ -13,6 +13,10 @@ from typing import Any
 Json = dict[str, Any]
 
 
+MOST_LEVELS = 60
+"""How deep elements may lie, in a differential or a snapshot: far deeper than any does."""
+
+
 @dataclass(slots=True)
 class Node:
     """An element: ``name`` is the last part of its path, ``slice_name`` None unless it is a slice.
@@ -37,6 +41,10 @@ class Node:
                 return child
         return None
 
+    def size(self) -> int:
+        """Return how many elements the node and all below it are."""
+        return 1 + sum(child.size() for child in self.children)
+
     @property
     def segment(self) -> str:
         """The element's part of an ``ElementDefinition.id``: ``name`` or ``name:slice``."""
@@ -44,6 +52,8 @@ class Node:
 
 
 Segment = tuple[str, str | None]
+Known = dict[tuple[int, str, str | None], Node]
+"""The children found so far by the identity of their parent, their name and slice."""
 
 
 def _segments(element: Json) -> tuple[list[Segment], bool]:
@@ -70,13 +80,16 @@ def plant(elements: Iterable[Json]) -> Node:
     """
     root: Node | None = None
     way: list[Node] = []
+    known: Known = {}
     for position, element in enumerate(elements):
         segments, told = _segments(element)
+        if len(segments) > MOST_LEVELS:
+            raise ValueError(f"an element lies more than {MOST_LEVELS} levels deep")
         if root is None:
             root = Node(segments[0][0], {"path": segments[0][0]})
         if segments[0][0] != root.name:
             raise ValueError(f"{element['path']} doesn't begin with {root.name}")
-        way = _follow(root, way, segments, told)
+        way = _follow(root, way, segments, known, told=told)
         way[-1].element = element
         way[-1].position = position
     if root is None:
@@ -84,7 +97,7 @@ def plant(elements: Iterable[Json]) -> Node:
     return root
 
 
-def _follow(root: Node, last: list[Node], segments: list[Segment], told: bool) -> list[Node]:
+def _follow(root: Node, last: list[Node], segments: list[Segment], known: Known, *, told: bool) -> list[Node]:
     """Return the nodes from the root to an element, making those that aren't there."""
     way = [root]
     end = len(segments) - 1
@@ -95,9 +108,9 @@ def _follow(root: Node, last: list[Node], segments: list[Segment], told: bool) -
         if depth < end and not told and recent is not None and recent.name == name:
             node: Node | None = recent
         else:
-            node = here.child(name, slice_name)
+            node = known.get((id(here), name, slice_name))
         if node is None:
-            node = Node(name, {"path": name}, slice_name)
+            node = known[id(here), name, slice_name] = Node(name, {"path": name}, slice_name)
             here.children.append(node)
         way.append(node)
     return way

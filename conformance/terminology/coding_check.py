@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from conformance.terminology.code_system import CodeSystem, Concept, Json
 from conformance.terminology.displays import check_display
-from conformance.terminology.errors import TerminologyIssue, unknown_code_system
+from conformance.terminology.errors import TerminologyError, TerminologyIssue, unknown_code_system
 from conformance.terminology.expand import display_language
 from conformance.terminology.grammars import GRAMMARS
 from conformance.terminology.languages import display_in, parse_languages
@@ -91,15 +91,29 @@ class CodingCheck:
         """Return the verdict on a coding; ``place`` is the FHIRPath of it, empty for code and system by themselves."""
         system = coding.get("system", "")
         url = self._scope.url_of(system)
-        verdict = Verdict(coding if url == system else coding | {"system": url})
+        coding = coding if url == system else coding | {"system": url}
         if self._value_set is None:
+            verdict = Verdict(coding)
             self._find_in_system(verdict, place)
             verdict.member = verdict.concept is not None
         else:
-            self._find_in_value_set(verdict, self._value_set, place)
+            verdict = self._against(self._value_set, coding, place)
         if verdict.concept is not None and not self._asked.membership_only:
             self._check_concept(verdict, verdict.concept, place)
         return verdict
+
+    def _against(self, value_set: ValueSet, coding: Json, place: str) -> Verdict:
+        """Return the verdict by a value set's compose or, where that leads to what isn't known, by its expansion."""
+        verdict = Verdict(coding)
+        try:
+            self._find_in_value_set(verdict, value_set, place)
+        except TerminologyError:
+            if value_set.stored is None:
+                raise
+            verdict.undecided = True
+        if not verdict.undecided or value_set.stored is None:
+            return verdict
+        return self._against(value_set.stored, coding, place)
 
     def _find_in_value_set(self, verdict: Verdict, value_set: ValueSet, place: str) -> None:
         coding = verdict.coding
@@ -245,7 +259,7 @@ class CodingCheck:
             verdict.issues.append(TerminologyIssue("error", "invalid", "invalid-data", text, _at(place, "system")))
             return None
         if place and ":" not in system:
-            text = f"{place.removesuffix('.').split('[', maxsplit=1)[0]}.system must be an absolute reference, not a local reference"
+            text = "Coding.system must be an absolute reference, not a local reference"
             verdict.issues.append(TerminologyIssue("error", "invalid", "invalid-data", text, _at(place, "system")))
         self._report_unknown(verdict, system, version, place)
         return None

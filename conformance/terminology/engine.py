@@ -6,12 +6,13 @@ stays the same: one for the shipped terminology, one for each state of a tenant'
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
-from conformance.terminology.closure import closure_map, closure_pairs
+from conformance.terminology.closure import Concept, Pair, closure_pairs
 from conformance.terminology.code_system import Json
 from conformance.terminology.coding_check import ValidateCodeParameters
-from conformance.terminology.errors import TerminologyError, invalid
+from conformance.terminology.errors import invalid
 from conformance.terminology.expand import ExpandParameters, expand
 from conformance.terminology.find_matches import FindMatchesParameters, find_matches
 from conformance.terminology.lookup import LookupParameters, SubsumesParameters, look_up, subsumes
@@ -43,6 +44,8 @@ class Terminology:
     def validate_code(self, asked: ValidateCodeParameters) -> Json:
         """Return Parameters with the result of a value set's ``$validate-code``."""
         _check_one_code(asked)
+        if asked.code is not None and asked.system is None and not asked.infer_system:
+            raise invalid("a code takes its system, or inferSystem")
         scope = self._scope_for(asked.rules, asked.use_supplement)
         value_set = _required(_value_set(scope, asked.url, asked.value_set_version, asked.value_set))
         return validate_code(scope, value_set, asked)
@@ -81,6 +84,10 @@ class Terminology:
         """Return Parameters with the codes that have properties, ``$find-matches``."""
         return find_matches(self._scope, asked)
 
+    def close(self, known: Iterable[Concept], added: Sequence[Concept]) -> list[Pair]:
+        """Return the pairs that concepts add to a closure table that has the known ones; ``closure_map`` renders them."""
+        return closure_pairs(self._scope, known, added)
+
     def _scope_for(self, rules: VersionRules, supplements: tuple[str, ...]) -> Scope:
         scope = Scope(self._source, rules) if rules else self._scope
         return scope.with_supplements(supplements) if supplements else scope
@@ -104,6 +111,3 @@ def _check_one_code(asked: ValidateCodeParameters) -> None:
     given = sum(value is not None for value in (asked.code, asked.coding, asked.codeable_concept))
     if given != 1:
         raise invalid("$validate-code takes one of code, coding and codeableConcept")
-
-
-__all__ = ["Terminology", "TerminologyError", "closure_map", "closure_pairs"]

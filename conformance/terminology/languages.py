@@ -10,6 +10,9 @@ from functools import lru_cache
 
 from conformance.terminology.code_system import Concept
 
+# Uses of a designation that mean: this is the display in its language.
+_AS_DISPLAY = frozenset(("display", "preferredForLanguage", "preferred"))
+
 
 @lru_cache(maxsize=256)
 def parse_languages(header: str) -> tuple[str, ...]:
@@ -47,9 +50,10 @@ def words_of(concept: Concept, language: str | None) -> Iterator[tuple[str, str 
 
 
 def display_in(concept: Concept, language: str | None, wanted: Iterable[str]) -> str | None:
-    """Return the display in the first of the languages that there is one in, else None.
+    """Return the display in the first of the languages that there is one in, else None; ``language`` is the code system's.
 
-    The display proper goes before designations, and designations for no special use before others.
+    The display proper goes before designations, and those that stand for a display before synonyms. Where nobody says what
+    language the display is in, a synonym doesn't replace it.
     """
     for want in wanted:
         if concept.display is not None and speaks(language, want):
@@ -57,9 +61,10 @@ def display_in(concept: Concept, language: str | None, wanted: Iterable[str]) ->
         best: str | None = None
         for designation in concept.designations:
             if speaks(designation.language, want):
-                if designation.use is None:
+                if designation.use is None or designation.use.get("code") in _AS_DISPLAY:
                     return designation.value
-                best = best or designation.value
+                if language is not None or concept.display is None:
+                    best = best or designation.value
         if best is not None:
             return best
     return None

@@ -18,6 +18,7 @@ from conformance.terminology.scope import Scope
 from conformance.terminology.source import Source
 from conformance.terminology.value_sets import Part, ValueSet
 
+_MOST_KEPT = 5_000
 _PARTLY = frozenset(("fragment", "example"))
 
 
@@ -42,6 +43,9 @@ class Membership:
     def membership(self, value_set: str) -> frozenset[Pair] | None:
         """Return the (system, code) pairs of a value set, None where they cannot be listed completely."""
         if value_set not in self._members:
+            # Resources may name what they like, so there is no end of it.
+            if len(self._members) >= _MOST_KEPT:
+                self._members.clear()
             self._members[value_set] = self._list(value_set)
         return self._members[value_set]
 

@@ -14,7 +14,7 @@ from typing import Any, TypeVar, cast
 
 from conformance.terminology.code_system import Json
 from conformance.terminology.coding_check import ValidateCodeParameters
-from conformance.terminology.errors import invalid
+from conformance.terminology.errors import TerminologyError, invalid
 from conformance.terminology.expand import ExpandParameters
 from conformance.terminology.find_matches import FindMatchesParameters, WantedProperty
 from conformance.terminology.lookup import LookupParameters, SubsumesParameters
@@ -46,6 +46,17 @@ def value_of(parameter: Json) -> Any:
     raise invalid(f"the parameter {parameter.get('name')} has no value")
 
 
+def _typed(parameter: Json, kind: type[T]) -> T:
+    value = value_of(parameter)
+    if type(value) is not kind:
+        raise _mistyped(parameter.get("name", ""))
+    return value
+
+
+def _mistyped(name: str) -> TerminologyError:
+    return invalid(f"the value of the parameter {name} is not of its type")
+
+
 def type_of(parameter: Json) -> str:
     """Return the FHIR type of a parameter's value, with a lower first letter if it is primitive."""
     name = next((name for name in parameter if name.startswith("value")), "valueString")[5:]
@@ -71,7 +82,7 @@ def read(kind: type[T], parameters: Json, parts: Mapping[str, _Reader] | None = 
     for parameter in parameters.get("parameter", ()):
         name = parameter.get("name", "")
         if name in _RULES and "rules" in known:
-            rules.setdefault(_RULES[name], []).append(value_of(parameter))
+            rules.setdefault(_RULES[name], []).append(_typed(parameter, str))
             continue
         field = by_name.get(name)
         if field is None:
@@ -80,7 +91,7 @@ def read(kind: type[T], parameters: Json, parts: Mapping[str, _Reader] | None = 
         value = (parts or {}).get(name, value_of)(parameter)
         repeats, kind_of_value = _expected(str(field.type))
         if kind_of_value is not None and type(value) is not kind_of_value:
-            raise invalid(f"the value of the parameter {name} is not of its type")
+            raise _mistyped(name)
         if repeats:
             given[field.name] = (*given.get(field.name, ()), value)
         elif field.name in given:
@@ -147,7 +158,7 @@ def _part(parameter: Json, name: str) -> Json:
 
 
 def _dependency(parameter: Json) -> tuple[str, Json]:
-    return value_of(_part(parameter, "element")), value_of(_part(parameter, "concept"))
+    return _typed(_part(parameter, "element"), str), _typed(_part(parameter, "concept"), dict)
 
 
 def _property(parameter: Json) -> WantedProperty:
@@ -155,4 +166,6 @@ def _property(parameter: Json) -> WantedProperty:
     value = (
         _part(parameter, "value") if not inner else next((p for p in parameter["part"] if p.get("name") == "value"), {})
     )
-    return WantedProperty(value_of(_part(parameter, "code")), type_of(value), value_of(value) if value else None, inner)
+    return WantedProperty(
+        _typed(_part(parameter, "code"), str), type_of(value), value_of(value) if value else None, inner
+    )

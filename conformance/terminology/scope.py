@@ -17,6 +17,8 @@ from conformance.terminology.supplement import Supplemented
 from conformance.terminology.value_sets import ValueSet
 from conformance.terminology.versions import NO_RULES, VersionRules, newest
 
+_MOST_KEPT = 1_000
+
 
 class Scope:
     """Resolves canonical URLs for an operation. ``supplements`` are code systems' supplements by what they supplement."""
@@ -26,7 +28,7 @@ class Scope:
         self.rules = rules
         self.supplements = supplements
         self._value_sets: dict[str, ValueSet] = {}
-        self._code_systems: dict[tuple[str, str | None], CodeSystem | None] = {}
+        self._code_systems: dict[tuple[str, str | None], CodeSystem] = {}
 
     def with_supplements(self, canonicals: Iterable[str]) -> Scope:
         """Return a scope that uses supplements too. Raises TerminologyError when one isn't known."""
@@ -63,9 +65,15 @@ class Scope:
     def code_system(self, system: str, wanted: str | None) -> CodeSystem | None:
         """Return the newest version of a code system that is as wanted, None when there is none."""
         place = system, wanted
-        if place not in self._code_systems:
-            self._code_systems[place] = self._resolve(system, wanted)
-        return self._code_systems[place]
+        found = self._code_systems.get(place)
+        if found is None:
+            found = self._resolve(system, wanted)
+            if found is not None:
+                # Clients write what is wanted, so there is no end of it.
+                if len(self._code_systems) >= _MOST_KEPT:
+                    self._code_systems.clear()
+                self._code_systems[place] = found
+        return found
 
     def _resolve(self, system: str, wanted: str | None) -> CodeSystem | None:
         if wanted is None:

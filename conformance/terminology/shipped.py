@@ -76,9 +76,17 @@ def code_system(canonical: str) -> CodeSystem | None:
     return ResourceCodeSystem(resource)
 
 
+@lru_cache(maxsize=1024)
 def versions(url: str) -> Sequence[str]:
-    """Return the versions of a code system whose concepts are shipped, an empty text for one without a version."""
-    return [listed.version for listed in code_systems() if listed.url == url]
+    """Return the versions of a code system whose concepts are shipped, an empty text for one without a version.
+
+    First is the one that the URL alone means.
+    """
+    file = _files().get(url)
+    if file is not None:
+        return [file.resource["version"]]
+    known = ((v, _pack().find("CodeSystem", f"{url}|{v}")) for v in _pack().versions("CodeSystem", url))
+    return [version for version, resource in known if resource and resource["content"] not in _WITHOUT_CONCEPTS]
 
 
 @cache

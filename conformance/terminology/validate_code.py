@@ -20,7 +20,9 @@ def validate_code(scope: Scope, value_set: ValueSet | None, asked: ValidateCodeP
         try:
             value_set.link()
         except TerminologyError as error:
-            return _broken(asked, error)
+            if value_set.stored is None:
+                return _broken(asked, error)
+            value_set = value_set.stored
     check = CodingCheck(scope, value_set, asked)
     if asked.codeable_concept is not None:
         return _of_codeable_concept(check, value_set, asked.codeable_concept)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache, partial
 from types import MappingProxyType
 from typing import Any
 
@@ -15,6 +16,7 @@ _MAX_VALUE_SET = "http://hl7.org/fhir/StructureDefinition/elementdefinition-maxV
 _SEVERITY: Mapping[str, Severity] = MappingProxyType(
     {"required": "error", "extensible": "warning", "preferred": "information"}
 )
+_MOST_ANSWERS = 2048
 _CODED = frozenset({"code", "string", "uri", "Coding", "CodeableConcept", "Quantity"})
 
 Check = Callable[[Item, Run], None]
@@ -51,6 +53,8 @@ class _Binding:
         self._members: frozenset[tuple[str, str]] | None = None
         self._codes: frozenset[str] | None = None
         self._ready = False
+        # The set of definitions is what it is, so answers stay; resources say the same few codes again and again.
+        self._ask = lru_cache(maxsize=_MOST_ANSWERS)(partial(terminology.check, value_set))
 
     def check(self, item: Item, run: Run) -> None:
         """Report an item whose codes are not in the value set."""
@@ -94,7 +98,7 @@ class _Binding:
         """Ask the terminology, for there may be more to say than the list has, and report what it denies."""
         unknown: str | None = None
         for system, code, version in coded:
-            answer = self._terminology.check(self._value_set, system, code, version)
+            answer = self._ask(system, code, version)
             if answer.member:
                 return
             if answer.member is None:

@@ -14,7 +14,6 @@ from conformance.structures import TYPE_BASE
 from conformance.validation.items import item_at
 from conformance.validation.run import Json, Run, Where
 
-
 # Where FHIR's own definitions have these extensions, all through 4.0.1, against the contexts that these declare.
 _ERRATA = MappingProxyType(
     {
@@ -74,12 +73,15 @@ def _report_unknown(url: str, where: Where, run: Run, *, modifier: bool) -> None
 def _check_context(definition: Json, url: str, owner: Where, run: Run, where: Where) -> None:
     """Report an extension on an element that its definition does not name, or where an invariant of it fails."""
     contexts = definition.get("context", ())
-    if not contexts or any(_is_context(context, owner, run) for context in contexts):
-        pass
+    allowed_besides = _ERRATA.get(url, frozenset())
+    if (
+        contexts
+        and not any(_is_context(context, owner, run) for context in contexts)
+        and allowed_besides.isdisjoint(_places(owner, run))
+    ):
         allowed = ", ".join(str(context.get("expression")) for context in contexts)
         message = f"The extension {url} is not allowed here, only on {allowed} (extension-context)"
         run.report("error", "structure", message, where)
-
     for invariant in definition.get("contextInvariant", ()):
         try:
             met = evaluate(invariant, run.scope.resource, resolve=run.resolve, hooks=run.hooks)

@@ -26,6 +26,7 @@ from conformance.validation.terminology import Find, Terminology
 from conformance.validation.tree import Node
 
 _NOTHING: Json = {}
+_RESOURCES = frozenset(resource_types())
 # A definition without a name can't be published, but it says what it says all the same.
 _TOLD: Json = {"name": "Unnamed", "status": "unknown", "abstract": False}
 _TYPE_URLS = frozenset(TYPE_BASE + name for name in types())
@@ -112,7 +113,7 @@ class Plans:
     def check_resource(self, resource: Json, where: Where, run: Run, profiles: Iterable[str] = ()) -> None:
         """Report what is wrong with a resource by its type, the profiles it claims, and others it is held against."""
         name = resource.get("resourceType")
-        if type(name) is not str or name not in resource_types():
+        if type(name) is not str or name not in _RESOURCES:
             return
         self.type_plan(name).check(resource, where, run)
         for rule in RESOURCE_RULES:
@@ -128,7 +129,8 @@ class Plans:
 
     def _check_claim(self, canonical: str, item: Item, run: Run, claim: Where) -> None:
         if self.profile(canonical) is None:
-            message = f"The profile {canonical} is not known here, so nothing was held against it (profile)"
+            reason = "; ".join(self._notes[canonical]) or f"The profile {canonical} is not known here"
+            message = f"{reason}, so nothing was held against it (profile)"
             run.report("warning", "not-found", message, claim)
         else:
             self.check_profile(canonical, item, run, item[3])
@@ -141,7 +143,7 @@ class Plans:
         for note in self._notes[canonical]:
             run.report("warning", "not-supported", f"{note} (profile)", where)
         if plan is None:
-            message = f"The profile {canonical} is not known here, so it cannot be told whether it is met (profile)"
+            message = f"The profile {canonical} can't be used here, so it cannot be told whether it is met (profile)"
             run.report("error", "not-found", message, where)
             return
         place = (id(item[0]), canonical)

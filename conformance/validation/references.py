@@ -44,7 +44,11 @@ def resolve(reference: str, run: Run) -> Json | None:
     entries = find_entry(reference, run)
     if entries:
         return entries[0]
-    return run.outside(reference) if run.outside is not None else None
+    if run.outside is None:
+        return None
+    if reference not in run.found:
+        run.found[reference] = run.outside(reference)
+    return run.found[reference]
 
 
 def target_of(reference: Any, run: Run) -> Json | None:

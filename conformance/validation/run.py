@@ -46,6 +46,7 @@ class Run:
 
     __slots__ = (
         "entries",
+        "found",
         "full_url",
         "full_urls",
         "hooks",
@@ -65,6 +66,8 @@ class Run:
         self.policy = policy
         self.issues: list[Issue] = []
         self.outside = outside
+        # Kept for the whole run: what was seen goes by identity, which only what still lives has for itself.
+        self.found: dict[str, Json | None] = {}
         self.resolve: Resolve = partial(plans.resolve, run=self)
         self.hooks = plans.hooks(self)
         self.root = resource

@@ -83,4 +83,4 @@ def _not_well_formed(error: ExpatError, data: bytes) -> InvalidResource:
         if entity:
             reason = f"undefined entity &{entity[1].decode()}; (XML has only amp, lt, gt, quot and apos; write the character)"
     text = f"Not XML: {reason} (line {error.lineno}, column {error.offset + 1})"
-    return InvalidResource([Issue("fatal", "structure", text)])
+    return InvalidResource([Issue("fatal", "structure", text, None, error.lineno, error.offset + 1)])

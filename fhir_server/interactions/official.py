@@ -102,7 +102,7 @@ async def add_official(context: Context, resource_type: str, page: SearchPage, p
     """Return a search's page, with the matching definitions from a place on where it has no match."""
     criteria = [pair for pair in page.used if pair[0].partition(":")[0] not in CONTROLS]
     asks = any(name.partition(":")[0] in _NAMING for name, _ in criteria)
-    if resource_type not in _SOURCES or page.matches or not asks or any(name == "_cursor" for name, _ in page.used):
+    if resource_type not in _SOURCES or page.matches or page.total or not asks or "_cursor" in dict(page.used):
         return page
     found = await asyncio.to_thread(_search, context, resource_type, criteria)
     asked = dict(page.used)

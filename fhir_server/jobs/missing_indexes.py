@@ -18,8 +18,7 @@ async def keep_indexes(dsn: str, stop: asyncio.Event, every: float = EVERY_SECON
     """Look for missing indexes ``every`` so many seconds and build them, until ``stop`` is set."""
     while not stop.is_set():
         try:
-            for name in await asyncio.to_thread(build_missing, dsn):
-                log.warning("built the index %s, which a bulk load that died had left out", name)
+            await asyncio.to_thread(build_missing, dsn)
         except FhirError as error:
             log.warning("missing indexes can't be built now: %s", error)
         with suppress(TimeoutError):

@@ -100,6 +100,7 @@ class Library:
     async def settle(self, session: Session, ask: Callable[[Find], T]) -> T:
         """Return what ``ask`` gives, called with a ``find`` as often as it takes until all it wants to know is there.
 
+        That ``find`` is for this question only: what is kept longer, a compiled validator say, is built on the library's own.
         Raises Unprocessable when that is more than MOST_ASKED definitions, and what ``ask`` raises.
         """
         # What this question took stays at hand for it, whatever others push out meanwhile.

@@ -260,7 +260,7 @@ async def read_generations(session: Session, tenant: int) -> Mapping[int, int]:
         ([EVERY_TENANT, tenant],),
         steady=True,
     )
-    return dict(rows)  # type: ignore[arg-type]
+    return dict(rows)
 
 
 async def _count_generation(session: Session, tenant: int) -> None:

@@ -7,6 +7,7 @@ unless a bulk load holds the lock.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -21,6 +22,8 @@ from sqlalchemy.schema import CreateIndex, Index
 from fhir_server.errors import Unavailable
 from fhir_server.store import tables
 from fhir_server.store.database import translate
+
+log = logging.getLogger("praxis.store")
 
 _LOCK = 0x50524159  # the one after that of the migrations
 _AT_ONCE = 2
@@ -68,6 +71,9 @@ def build_missing(dsn: str) -> list[str]:
         if not missing or not _take_lock(connection):
             return []
         missing = find_missing(connection)
+        log.warning(
+            "building %d search indexes that a bulk load left out when it died; this may take minutes", len(missing)
+        )
         _build(dsn, missing)
         return missing
 

@@ -27,6 +27,8 @@ def test_finds_by_url_and_version(tmp_path: Path) -> None:
     assert ("CodeSystem", "http://x/a") in pack
     assert ("ConceptMap", "http://x/a") not in pack
     assert pack.urls("ValueSet") == ["http://x/a"]
+    assert pack.versions("ValueSet", "http://x/a") == ["2", "1"]
+    assert pack.versions("ValueSet", "http://x/b") == []
     assert list(pack.resources("ValueSet")) == [one, two]
 
 
@@ -41,3 +43,15 @@ def test_refuses_another_file(tmp_path: Path) -> None:
     (tmp_path / "p").write_bytes(b"something else entirely")
     with pytest.raises(ValueError, match="not a pack"):
         Pack(tmp_path / "p")
+
+
+def test_naming_systems_by_their_unique_ids(tmp_path: Path) -> None:
+    named = {
+        "resourceType": "NamingSystem",
+        "uniqueId": [{"type": "oid", "value": "1.2.3"}, {"type": "uri", "value": "http://x/n"}, {"value": "plain"}],
+    }
+    assert write_pack(tmp_path / "p", [named]) == 1
+    pack = Pack(tmp_path / "p")
+    for identifier in ("urn:oid:1.2.3", "http://x/n", "plain"):
+        assert pack.find("NamingSystem", identifier) == named
+    assert pack.find("NamingSystem", "1.2.3") is None

@@ -20,6 +20,7 @@ from fhir_server.auth.caller import DEFAULT_TENANT
 from fhir_server.jobs.load import Summary, load_paths
 from fhir_server.jobs.load_crew import LoadStoppedError
 from fhir_server.jobs.load_database import CALLER, open_database
+from fhir_server.jobs.missing_indexes import keep_indexes
 from fhir_server.search.execute import search
 from fhir_server.store.database import Database
 from fhir_server.store.search_indexes import (
@@ -274,6 +275,22 @@ def test_what_opens_the_database_builds_what_a_dead_load_left_out(dsn: str) -> N
         valid = connection.execute("SELECT bool_and(indisvalid) FROM pg_index").fetchone()
     assert partitions == (146,)
     assert valid == (True,)
+
+
+def test_a_running_server_builds_what_is_missing(dsn: str) -> None:
+    with _dying(dsn):
+        pass
+    assert len(missing(dsn)) == 9
+
+    async def run() -> None:
+        stop = asyncio.Event()
+        keeping = asyncio.ensure_future(keep_indexes(dsn, stop, every=0.01))
+        # It looks at once, and only then whether it is to stop.
+        asyncio.get_running_loop().call_later(0.01, stop.set)
+        await keeping
+
+    asyncio.run(run())
+    assert missing(dsn) == []
 
 
 def test_only_one_loads_in_bulk_at_a_time(dsn: str) -> None:

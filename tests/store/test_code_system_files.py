@@ -228,7 +228,7 @@ def test_the_engine_is_told_what_has_to_be_fetched(dsn: str, tmp_path: Path) -> 
 
 def test_the_database_is_asked_once_a_second(dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
-    real = code_systems.read_generations
+    real = code_system_files.read_generations
 
     async def count(session: Session, tenant: int) -> object:
         asked.append(tenant)

@@ -25,7 +25,7 @@ class Numbered(Protocol):
 
 
 class Codes(Collection[str]):
-    """The codes whose numbers are in any of several lists."""
+    """The codes whose numbers are in any of several sorted lists without repetitions."""
 
     def __init__(self, system: Numbered, lists: Iterable[Sequence[int]]) -> None:
         self._system = system
@@ -33,7 +33,7 @@ class Codes(Collection[str]):
 
     @cached_property
     def _numbers(self) -> Sequence[int]:
-        return sorted(set().union(*self._lists))
+        return self._lists[0] if len(self._lists) == 1 else sorted(set().union(*self._lists))
 
     def __contains__(self, code: object) -> bool:
         number = self._system.number_of(code) if isinstance(code, str) else None

@@ -168,12 +168,13 @@ class ConceptFile:
 
     def having(self, name: str, values: Iterable[str]) -> Collection[str]:
         """Return the codes with a property ``name`` of one of these values."""
-        keys = [key + value.encode() for value in values for key in self._property_keys(name)]
+        texts = [value.encode(errors="surrogatepass") for value in values]
+        keys = [key + text for text in texts for key in self._property_keys(name)]
         return Codes(self, [self._values.exactly(key) for key in dict.fromkeys(keys)])
 
     def with_property(self, name: str) -> Collection[str]:
         """Return the codes that have a property at all."""
-        return Codes(self, [self._values.starting(key) for key in self._property_keys(name)])
+        return Codes(self, [sorted(set(self._values.starting(key))) for key in self._property_keys(name)])
 
     def _property_keys(self, name: str) -> list[bytes]:
         return [PROPERTY_KEY.pack(place) for place, (code, _) in enumerate(self._properties) if code == name]

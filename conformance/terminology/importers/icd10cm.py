@@ -1,7 +1,8 @@
 """ICD-10-CM from the tabular list that the package simple-icd-10-cm carries, https://www.cdc.gov/nchs/icd/icd-10-cm/.
 
 Categories, subcategories and codes with their seventh characters; chapters and blocks are no codes. Inclusion terms are
-designations; ``billable`` tells the codes that a claim may have from those that group them.
+designations; ``billable`` tells the codes that a claim may have from those that group them, ``seventhCharacter`` those
+whose seventh character qualifies the code above.
 """
 
 from __future__ import annotations
@@ -21,7 +22,10 @@ def read_icd10cm(version: str) -> Import:
     """Read the release that is installed; it does not say which it is."""
     import simple_icd_10_cm as icd  # noqa: PLC0415 - it takes 190 MB
 
-    properties = [{"code": "billable", "description": "Whether a claim may have this code", "type": "boolean"}]
+    properties = [
+        {"code": "billable", "description": "Whether a claim may have this code", "type": "boolean"},
+        {"code": "seventhCharacter", "description": "Whether it qualifies the code above", "type": "boolean"},
+    ]
     resource = describe(
         URL,
         version,
@@ -41,8 +45,10 @@ def _entries(icd: Any) -> Iterator[Entry]:
         parents = [above] if above not in ("", code) and not _is_group(icd, above) else []
         terms = dict.fromkeys((*icd.get_inclusion_term(code), *icd.get_includes(code)))
         designations = tuple(Designation(term, "en", _INCLUSION) for term in terms)
-        properties = (Property("billable", "boolean", bool(icd.is_leaf(code))),)
-        yield Concept(code, icd.get_description(code), None, designations, properties), parents
+        properties = [Property("billable", "boolean", bool(icd.is_leaf(code)))]
+        if icd.is_extended_subcategory(code):
+            properties.append(Property("seventhCharacter", "boolean", True))
+        yield Concept(code, icd.get_description(code), None, designations, tuple(properties)), parents
 
 
 def _is_group(icd: Any, code: str) -> bool:

@@ -158,23 +158,24 @@ def _entry(code: str, rows: list[str]) -> Entry:
     properties: list[Property] = []
     parents: list[str] = []
     for row in rows:
-        kind, first, second, *rest = row.split("\t", 3)
+        parts = row.split("\t", 3)
+        kind, first, second = parts[0], parts[1], parts[2]
         if kind == "R":
             if first == _IS_A:
                 parents.append(second)
             else:
                 properties.append(Property(first, "code", second))
         elif kind == "C":
-            active, module, status = first, second, rest[0]
+            active, module, status = first, second, parts[3]
         elif kind == "V":
             number = second.startswith("#")
             value = Decimal(second[1:]) if number else second.strip('"')
             properties.append(Property(first, "decimal" if number else "string", value))
         elif kind == "T":
-            definition = definition or rest[0]
+            definition = definition or parts[3]
         else:
-            displays.setdefault(kind + first, rest[0])
-            designations.append(Designation(rest[0], second, _USES[_NAME if kind == "N" else _SYNONYM]))
+            displays.setdefault(kind + first, parts[3])
+            designations.append(Designation(parts[3], second, _USES[_NAME if kind == "N" else _SYNONYM]))
     display = next((displays[which] for which in ("SP", "S", "NP", "N") if which in displays), None)
     facts = (
         Property("inactive", "boolean", active == "0"),
@@ -182,5 +183,5 @@ def _entry(code: str, rows: list[str]) -> Entry:
         Property("moduleId", "code", module),
     )
     # An attribute may be there in several groups.
-    found = (*facts, *dict.fromkeys(properties))
+    found = (*facts, *(dict.fromkeys(properties) if len(properties) > 1 else properties))
     return Concept(code, display, definition, tuple(designations), found, inactive=active == "0"), parents

@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from conformance.validation.rules.attachments import check_attachment
 from conformance.validation.rules.bundles import check_bundle, check_entry
-from conformance.validation.rules.codings import check_coding
+from conformance.validation.rules.codings import check_coding, check_quantity
 from conformance.validation.rules.contained import check_contained
 from conformance.validation.rules.definitions import (
     check_derived_parameter,
@@ -35,6 +35,7 @@ RULES: Mapping[str, tuple[Rule, ...]] = MappingProxyType(
         "CapabilityStatement.rest.searchParam": (check_search_parameter,),
         "Coding": (check_coding,),
         "MeasureReport": (check_measure_report,),
+        **dict.fromkeys(("Age", "Count", "Distance", "Duration", "Quantity"), (check_quantity,)),
         "Narrative": (check_narrative,),
         "QuestionnaireResponse": (check_questionnaire_response,),
         "Reference": (check_reference,),

@@ -17,6 +17,7 @@ from conformance.validation.run import Json, Run, Where
 
 _RESTFUL = re.compile(r".+/(?P<type>[A-Z][A-Za-z]+)/(?P<id>[A-Za-z0-9\-.]{1,64})", re.ASCII)
 _TYPES = frozenset(resource_types())
+_PAGING = ("self", "first", "previous", "prev", "next", "last")
 _REQUESTS = frozenset({"transaction", "batch"})
 
 
@@ -52,7 +53,7 @@ def _check_links(bundle: Json, where: Where, run: Run) -> None:
     relations = Counter(
         str(link["relation"])
         for link in (links if type(links) is list else ())
-        if type(link) is dict and "relation" in link
+        if type(link) is dict and link.get("relation") in _PAGING
     )
     for relation, count in relations.items():
         if count > 1:

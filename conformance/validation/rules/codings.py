@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from conformance.definitions import FHIR_VERSION
+from conformance.issues import Severity
 from conformance.primitives import describe
 from conformance.validation.run import Json, Run, Where
 
 
 def check_coding(coding: Json, where: Where, run: Run) -> None:
     """Report a system that is none, and a code or display that a known system doesn't have."""
+    _check(coding, where, run, "error")
+
+
+def check_quantity(quantity: Json, where: Where, run: Run) -> None:
+    """Report the same of a Quantity's unit; R4's own examples have many that aren't in their system, so as a warning."""
+    _check(quantity, where, run, "warning")
+
+
+def _check(coding: Json, where: Where, run: Run, severity: Severity) -> None:
     system, code = coding.get("system"), coding.get("code")
     if type(system) is not str:
         return
@@ -16,7 +26,7 @@ def check_coding(coding: Json, where: Where, run: Run) -> None:
     if ":" not in system:
         run.report("error", "value", f"A system is an absolute URI, not {describe(system)} (coding-system)", place)
         return
-    if "/ValueSet/" in system and run.plans.find("ValueSet", system) is not None:
+    if "/ValueSet/" in system and run.plans.terminology.membership(system) is not None:
         run.report("error", "value", f"{system} is a value set, not a code system (coding-system)", place)
         return
     if type(code) is not str:
@@ -29,6 +39,6 @@ def check_coding(coding: Json, where: Where, run: Run) -> None:
         return  # who names no version may mean the one that came with FHIR, whatever was dropped since
     if answer.member is False:
         message = answer.message or f"The code system {system} has no code {describe(code)}"
-        run.report("error", "code-invalid", f"{message} (coding-code)", (where, "code", None))
+        run.report(severity, "code-invalid", f"{message} (coding-code)", (where, "code", None))
     elif answer.message and answer.member:
         run.report("warning", "code-invalid", f"{answer.message} (coding-display)", (where, "display", None))

@@ -270,6 +270,28 @@ def test_bases_that_lead_nowhere_or_in_a_circle() -> None:
     assert text.startswith("the snapshot of http://example.org/b is broken")
 
 
+def test_what_would_take_too_long_is_told() -> None:
+    deep = profile("Questionnaire", {"path": "Questionnaire" + ".item" * 70})
+    assert problems(made(deep)) == [("an element lies more than 60 levels deep", "StructureDefinition")]
+
+    chain = [
+        profile("Patient", url=f"http://example.org/{n}", baseDefinition=f"http://example.org/{n + 1}")
+        for n in range(50)
+    ]
+    ((text, _),) = problems(made(chain[0], *chain))
+    assert "http://example.org/0 builds on more than 20 others without snapshots" in text
+
+    slices = [{"path": "Bundle.entry", "sliceName": f"s{n}", "id": f"Bundle.entry:s{n}"} for n in range(2_000)]
+    slicing = {"discriminator": [{"type": "type", "path": "resource"}], "rules": "open"}
+    ((text, _),) = problems(made(profile("Bundle", {"path": "Bundle.entry", "slicing": slicing}, *slices)))
+    assert text == "the snapshot would have more than 20,000 elements"
+
+    given = [{"path": "Patient.active"}]
+    given += [{"path": "Patient.photo", "sliceName": f"s{n}"} for n in range(5_000)]
+    snapshot = made(profile("Patient", {"path": "Patient.photo", "slicing": slicing}, *given))
+    assert problems(snapshot) == [("Patient.photo has more than 2,000 slices", "StructureDefinition")]
+
+
 def test_a_differential_of_the_wrong_shape_is_told_in_full() -> None:
     snapshot = made(profile("Patient", {"path": 1}, {"path": "Patient", "min": "x"}))
     assert {place for _, place in problems(snapshot)} == {

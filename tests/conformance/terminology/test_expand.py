@@ -174,6 +174,21 @@ def test_displays_and_designations_in_languages() -> None:
     assert shown == {("legs", 4), ("definition", "Canis familiaris")}
 
 
+def test_a_synonym_does_not_replace_a_display_whose_language_nobody_says() -> None:
+    said = [{"language": "en", "use": {"code": "synonym"}, "value": "Hound"}, {"language": "it", "value": "Cane"}]
+    system = {"url": "http://example.org/x", "concept": [{"code": "dog", "display": "Dog", "designation": said}]}
+    everything = value_set("x", {"system": "http://example.org/x"})
+    for language, wanted, display in (
+        (None, "en", "Dog"),
+        (None, "it", "Cane"),
+        ("de", "en", "Hound"),
+        ("en", "en", "Dog"),
+    ):
+        engine = terminology(CODE_SYSTEM | system | {"language": language})
+        asked = ExpandParameters(value_set=everything, display_language=wanted)
+        assert engine.expand(asked)["expansion"]["contains"][0]["display"] == display
+
+
 def test_a_value_set_says_its_own_displays_of_codes() -> None:
     own = {"system": ANIMALS, "concept": [{"code": "dog", "display": "Good boy", "designation": [{"value": "Doggo"}]}]}
     (dog,) = terminology().expand(ExpandParameters(value_set=value_set("x", own), include_designations=True))[
@@ -231,6 +246,8 @@ def test_a_regular_expression_may_not_take_all_the_time_there_is() -> None:
     with pytest.raises(TerminologyError, match="takes too long") as refused:
         Terminology(Resources((long,))).expand(ExpandParameters(value_set=evil))
     assert refused.value.issue.code == "too-costly"
+    good = value_set("x", chosen("code", "regex", "(a|b){60}"))
+    assert Terminology(Resources((long,))).expand(ExpandParameters(value_set=good))["expansion"]["total"] == 1
 
 
 def test_value_sets_that_refer_to_others_again_and_again_are_refused() -> None:

@@ -7,14 +7,12 @@ from typing import Any
 
 import pytest
 
-from conformance.terminology.closure import closure_map, closure_pairs
+from conformance.terminology.closure import closure_map
 from conformance.terminology.coding_check import ValidateCodeParameters
 from conformance.terminology.errors import TerminologyError
 from conformance.terminology.find_matches import FindMatchesParameters, WantedProperty
 from conformance.terminology.lookup import LookupParameters, SubsumesParameters
-from conformance.terminology.scope import Scope
-from conformance.terminology.source import Resources
-from tests.conformance.terminology.animals import ANIMALS, CODE_SYSTEM, Json, parameter, terminology, value_set
+from tests.conformance.terminology.animals import ANIMALS, Json, parameter, terminology, value_set
 
 SUPPLEMENT: Json = {
     "resourceType": "CodeSystem", "url": "http://example.org/cs/more", "version": "2", "content": "supplement",
@@ -136,17 +134,17 @@ def parts_of_matches(answer: Json) -> list[dict[str, Any]]:
 
 
 def test_a_closure_grows_by_what_new_concepts_add() -> None:
-    scope = Scope(Resources((CODE_SYSTEM,)))
-    first = closure_pairs(scope, (), [(ANIMALS, "poodle"), (ANIMALS, "mammal"), (ANIMALS, "poodle")])
+    engine = terminology()
+    first = engine.close((), [(ANIMALS, "poodle"), (ANIMALS, "mammal"), (ANIMALS, "poodle")])
     assert first == [((ANIMALS, "poodle"), (ANIMALS, "mammal"))]
     known = [(ANIMALS, "poodle"), (ANIMALS, "mammal")]
-    assert set(closure_pairs(scope, known, [(ANIMALS, "dog"), (ANIMALS, "mammal")])) == {
+    assert set(engine.close(known, [(ANIMALS, "dog"), (ANIMALS, "mammal")])) == {
         ((ANIMALS, "poodle"), (ANIMALS, "dog")),
         ((ANIMALS, "dog"), (ANIMALS, "mammal")),
     }
-    assert closure_pairs(scope, known, []) == []
+    assert engine.close(known, []) == []
     with pytest.raises(TerminologyError, match="Unknown code 'elf'"):
-        closure_pairs(scope, (), [(ANIMALS, "elf")])
+        engine.close((), [(ANIMALS, "elf")])
     now = datetime(2026, 1, 1, tzinfo=UTC)
     made = closure_map("table", "2", first, now)
     assert made["group"] == [{"source": ANIMALS, "target": ANIMALS, "element": [

@@ -54,11 +54,10 @@ def test_value_sets_have_the_codes_of_their_official_expansions() -> None:
         try:
             found = list_codes(scope.value_set(official["url"]))
         except TerminologyError as error:
-            assert error.issue.detail == "not-found", official["url"]
-            outcomes["of code systems that aren't FHIR's"] += 1
+            outcomes[error.issue.detail] += 1
             continue
         if not all(code for _, code in found):
-            outcomes["of code systems that aren't FHIR's"] += 1
+            outcomes["of whole code systems that aren't FHIR's"] += 1
             continue
         due = frozenset(flat(expansion.get("contains", [])))
         assert due <= found, official["url"]
@@ -66,8 +65,12 @@ def test_value_sets_have_the_codes_of_their_official_expansions() -> None:
         assert not surplus or official["url"] in BY_A_SECOND_PARENT | NEWER, (official["url"], sorted(surplus))
         outcomes["the same" if not surplus else "more"] += 1
     assert outcomes == {
-        "not listed officially": 34, "of code systems that aren't FHIR's": 29, "the same": 487, "more": 3,
-    }  # fmt: skip
+        "not listed officially": 34,
+        "not-found": 19,  # filters on code systems that aren't FHIR's
+        "of whole code systems that aren't FHIR's": 10,
+        "the same": 487,
+        "more": 3,
+    }
 
 
 def left_out(scope: Scope, system: str, code: str) -> bool:

@@ -63,7 +63,9 @@ def test_what_is_not_shipped() -> None:
 def test_the_edition_of_fhir_and_the_newer_one() -> None:
     url = f"{TERMINOLOGY}/CodeSystem/condition-clinical"
     assert (len(code_system(f"{url}|4.0.1")), len(code_system(url))) == (6, 7)
-    assert set(shipped.versions(url)) == {"3.0.0", "4.0.1"}
+    assert shipped.versions(url) == ["3.0.0", "4.0.1"]
+    assert shipped.versions(ICD_10_CM) == ["2026"]
+    assert shipped.versions("https://www.usps.com/") == [""]
     newest = shipped.find("CodeSystem", url)
     assert newest is not None
     assert newest["version"] == "3.0.0"

@@ -65,11 +65,34 @@ def test_what_is_not_in_the_value_set_or_not_a_code() -> None:
     assert parameter(ask(url=f"{SETS}/pets", codeable_concept={"text": "a dog"}), "result") is False
 
 
+def test_a_system_can_be_inferred_where_there_is_only_one_that_has_the_code() -> None:
+    assert parameter(ask(url=f"{SETS}/pets", code="dog", infer_system=True), "system") == ANIMALS
+    twice = value_set("x", {"system": ANIMALS}, {"system": LOOSE["url"]})
+    assert parameter(ask(value_set=twice, code="dog", infer_system=True), "result") is False
+    assert "cannot-infer" in dict(problems(ask(url=f"{SETS}/pets", code="elf", infer_system=True)))
+
+
+def test_a_stored_expansion_decides_where_the_compose_can_not_be_followed() -> None:
+    contains = [{"system": "http://else.org", "code": "a", "display": "A"}]
+    for include in (
+        {"system": "http://else.org", "filter": [{"property": "concept", "op": "is-a", "value": "x"}]},
+        {"system": "http://else.org"},
+        {"valueSet": ["http://else.org/vs"]},
+    ):
+        resource = value_set("x", include, expansion={"contains": contains})
+        good = ask(value_set=resource, code="a", system="http://else.org")
+        assert (parameter(good, "result"), parameter(good, "display")) == (True, "A")
+        assert parameter(ask(value_set=resource, code="b", system="http://else.org"), "result") is False
+        unknown = ask(value_set=value_set("x", include), code="a", system="http://else.org")
+        assert parameter(unknown, "result") is False
+
+
 def test_exactly_one_code_and_a_value_set_are_due() -> None:
     for wrong in (
         {"url": f"{SETS}/pets"},
         {"url": f"{SETS}/pets", "code": "dog", "coding": {"code": "dog"}},
         {"code": "dog", "system": ANIMALS},
+        {"url": f"{SETS}/pets", "code": "dog"},
     ):
         with pytest.raises(TerminologyError) as refused:
             ask(**wrong)

@@ -1,5 +1,6 @@
 """Definitions for the tests of validation: US Core's package, and small profiles made on the spot."""
 
+import codecs
 import tarfile
 from collections.abc import Iterable, Mapping
 from functools import cache
@@ -8,7 +9,6 @@ from typing import Any
 from conformance.decode import parse
 from conformance.terminology.source import Find, Resources
 from conformance.validation import Validator
-
 from tests.shared import shared
 
 Json = dict[str, Any]
@@ -25,8 +25,9 @@ def find_in(resources: Iterable[Json]) -> Find:
 def us_core() -> Mapping[str, Json]:
     """Return the files of the US Core 6.1.0 package by name: definitions, and ``example/`` with the examples."""
     with tarfile.open(shared("spec", "us-core", "hl7.fhir.us.core-6.1.0.tgz")) as package:
-        content = {m.name: package.extractfile(m) for m in package if m.name.endswith(".json")}
-        parsed = {name.removeprefix("package/"): parse(file.read().removeprefix(b"\xef\xbb\xbf")) for name, file in content.items() if file is not None}
+        files = {m.name: package.extractfile(m) for m in package if m.name.endswith(".json")}
+        texts = {name.removeprefix("package/"): file.read() for name, file in files.items() if file is not None}
+    parsed = {name: parse(text.removeprefix(codecs.BOM_UTF8)) for name, text in texts.items()}
     return {name: resource for name, resource in parsed.items() if isinstance(resource, dict)}
 
 

@@ -68,8 +68,8 @@ def mutate(name: str, resource: Json, elements: list[Json]) -> Iterator[Mutation
         if strength == "required" and isinstance(resource[child], str):
             yield Mutation("code", name, {**resource, child: "no-such-code"}, where)
         if any(t["code"] == "Reference" and t.get("targetProfile") for t in element.get("type", ())):
-            wrong = {"reference": "Basic/1"}
-            changed = [wrong] if isinstance(resource[child], list) else wrong
+            basic = {"reference": "Basic/1"}
+            changed = [basic] if isinstance(resource[child], list) else basic
             yield Mutation("reference", name, {**resource, child: changed}, first)
 
 

@@ -130,6 +130,7 @@ def test_absent_codes(tmp_path: Path) -> None:
     assert len(system.below("z")) == len(system.above("z")) == 0
     assert "z" not in system.below("Ab")
     assert system.find("\udc80") is None
+    assert not system.having("p", ["\udc80"])
 
 
 def test_no_concepts(tmp_path: Path) -> None:

@@ -93,35 +93,16 @@ LOINC_HEADER = (
     "STATUS CONSUMER_NAME SHORTNAME ORDER_OBS LONG_COMMON_NAME EXAMPLE_UCUM_UNITS DisplayName"
 )
 
+LOINC_ROWS = (
+    "1-8|Stuff|MCnc|Pt|Ser/Plas|Qn||CHEM|2.70|1|ACTIVE|Stuff, blood|Stuff SerPl-mCnc|Both|"
+    'Stuff [Mass/volume] in "Serum"|mg/dL|Stuff',
+    "2-6|Old|MCnc|Pt|Ser|Qn||CHEM|2.10|1|DEPRECATED||Old||Old\nstuff||",
+)
+
 
 def loinc(*, accessory: bool = True) -> dict[str, str]:
     """A LOINC release by member name."""
-    files = {
-        "LoincTable/Loinc.csv": "\ufeff"
-        + quoted(
-            LOINC_HEADER,
-            ["1-8", "Stuff", "MCnc", "Pt", "Ser/Plas", "Qn", "", "CHEM", "2.70", "1", "ACTIVE", "Stuff, blood"]
-            + ["Stuff SerPl-mCnc", "Both", 'Stuff [Mass/volume] in "Serum"', "mg/dL", "Stuff"],
-            [
-                "2-6",
-                "Old",
-                "MCnc",
-                "Pt",
-                "Ser",
-                "Qn",
-                "",
-                "CHEM",
-                "2.10",
-                "1",
-                "DEPRECATED",
-                "",
-                "Old",
-                "",
-                "Old\nstuff",
-            ]
-            + ["", ""],
-        )
-    }
+    files = {"LoincTable/Loinc.csv": "\ufeff" + quoted(LOINC_HEADER, *(row.split("|") for row in LOINC_ROWS))}
     if accessory:
         files["AccessoryFiles/PartFile/Part.csv"] = quoted(
             "PartNumber PartTypeName PartName PartDisplayName Status",

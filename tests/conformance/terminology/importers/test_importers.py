@@ -99,7 +99,7 @@ def test_snomed_by_another_language_and_from_a_folder(tmp_path: Path) -> None:
         ("Concept", "moduleId=>module", "line 1, column moduleId: missing; there are id, effectiveTime, active, module,"),
         ("Description", "\t138875005=>\t42", "Description_Snapshot-en_INT_20240101.txt, line 2, column conceptId: 42 is not among"),
         ("Relationship", "1\t20240101\t1\t900000000000207008\t404684003=>1\t20240101\t1\tm\t55", "line 2, column sourceId: 55"),
-        ("Relationship", "\t138875005\t0\t116680003\t900000000000011006=>\t66\t0\t116680003\t900000000000011006", "line 2, column destinationId: 66 is not among"),
+        ("Relationship", "\t404684003\t138875005=>\t404684003\t66", "line 2, column destinationId: 66 is not among"),
         ("Relationship", "404684003\t138875005=>404684003\t22298006", "the hierarchy is a circle: 404684003 below 22298006 below"),
         ("RelationshipConcreteValues", "#2.50=>#2,50", "line 2, column value: '#2,50' is not a number"),
     ],
@@ -161,7 +161,7 @@ def test_loinc(tmp_path: Path) -> None:
 def test_loinc_table_alone(tmp_path: Path) -> None:
     path = tmp_path / "Loinc.csv"
     path.write_text(releases.loinc(accessory=False)["LoincTable/Loinc.csv"], newline="")
-    with pytest.raises(InvalidContent, match="give it as --version 2.78"):
+    with pytest.raises(InvalidContent, match=r"give it as --version 2\.78"):
         imported("loinc", path)
     system = imported("loinc", path, "2.80")
     assert facts(system, "1-8")["COMPONENT"] == "Stuff"
@@ -267,10 +267,10 @@ def test_cpt(tmp_path: Path, separator: str) -> None:
     )
     assert display(system, "99999") == "OTHER"
     path.write_text(path.read_text().replace("99999", "9999"))
-    with pytest.raises(InvalidContent, match="codes.txt, line 5, column cpt code: '9999' is not a CPT code"):
+    with pytest.raises(InvalidContent, match=r"codes\.txt, line 5, column cpt code: '9999' is not a CPT code"):
         imported("cpt", path, "2027")
     path.write_text(path.read_text().replace("9999", "0001A"))
-    with pytest.raises(InvalidContent, match="codes.txt, line 5, column cpt code: 0001A is there twice"):
+    with pytest.raises(InvalidContent, match=r"codes\.txt, line 5, column cpt code: 0001A is there twice"):
         imported("cpt", path, "2027")
     path.write_text("no header at all\n")
     with pytest.raises(InvalidContent, match="no file has a header with CPT Code"):
