@@ -121,9 +121,7 @@ def capability_statement(
             ),
         },
         "resource": [
-            _resource(
-                name, search_parameters.get(name, ()), sorted(reverse[name]), operations, supported.get(name, ())
-            )
+            _resource(name, search_parameters.get(name, ()), sorted(reverse[name]), operations, supported.get(name, ()))
             for name in resource_types()
         ],
         "interaction": [

@@ -34,8 +34,9 @@ def _pattern() -> re.Pattern[str]:
     data = json.loads(_DATA.read_text(encoding="utf-8"))
     groups = []
     for name in NAMES:
-        alternatives = "|".join(data[name]).replace("NUMBER", data["number"]).replace(" ?", r"\s?")
-        groups.append(f"(?P<{name}>{re.sub(r' (?![?*])', r'\\s+', alternatives)})")
+        alternatives = "|".join(data[name]).replace("NUMBER", data["number"])
+        spaced = alternatives.replace(" ?", r"\s?").replace(" ", r"\s+")
+        groups.append(f"(?P<{name}>{spaced})")
     return re.compile(rf"(?<![\w.])(?:{'|'.join(groups)})(?!\w)", re.IGNORECASE)
 
 

@@ -1,4 +1,4 @@
-"""Texts without annotations, for the word clusters: tables with a column of notes, plain texts, tars of both."""
+"""Texts without annotations, for the word clusters: tables with a column of notes, plain texts, tars and folders of them."""
 
 from __future__ import annotations
 
@@ -16,10 +16,14 @@ _LONGEST_CELL = 10_000_000
 
 
 def read_texts(path: Path) -> Iterator[str]:
-    """Yield the texts of a .txt or .csv (a column text, note or section_text), gzipped or not, or of a tar of them.
+    """Yield the texts of a .txt or .csv (a column text, note or section_text), gzipped or not, of a tar or folder of them.
 
     Raises UnreadableDataError for a file that is missing or of another kind.
     """
+    if path.is_dir():
+        for file in sorted(path.rglob("*.txt")):
+            yield from read_texts(file)
+        return
     try:
         if tarfile.is_tarfile(path):
             with tarfile.open(path) as archive:

@@ -66,10 +66,15 @@ def shrunk_rate(tally: Tally, prior: float, base_rate: float) -> float:
 def features_of(
     booking: Booking, history: History, base_rate: float, as_of: datetime | None = None
 ) -> dict[str, Value]:
-    """Return feature code → value as of an instant, by default ``booking.created``; one of them must be there."""
+    """Return feature code → value as of an instant, by default ``booking.created``; one of them must be there.
+
+    An instant after the end of the visit counts as that end: its own outcome is never part of its features.
+    """
     instant = as_of or booking.created
     if instant is None:
         raise ValueError("a booking without a booking instant has no features")
+    if booking.known is not None:
+        instant = min(instant, booking.known)
     patient = history.of_patient(booking.patient, instant)
     ahead = history.of_patient_ahead(booking.patient, instant)
     open_bookings, same_day = history.open_bookings(booking, instant)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import signal
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from multiprocessing.forkserver import ensure_running
 from multiprocessing.queues import Queue
 from queue import Empty, Full
@@ -187,6 +189,7 @@ def work(
     results: Queue[Stored | str],
 ) -> None:
     """Store batches until None comes: the body of a worker process."""
+    threading.Thread(target=_end_with_parent, name="end-with-parent", daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides what follows
     # Parsed Bundles are trees, freed by reference counts: looking for cycles took a quarter of a worker's time.
     gc.freeze()
@@ -195,6 +198,14 @@ def work(
         asyncio.run(_work(open_target, connections, store, tasks, results))
     except Exception as error:  # whatever it is, the parent must hear of it
         results.put(f"{type(error).__name__}: {error}")
+
+
+def _end_with_parent() -> None:
+    """End this process at once when its parent dies, which otherwise would wait for batches forever."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 async def _work(
