@@ -49,9 +49,7 @@ def write_artifact(path: Path, artifact: Artifact) -> str:
 def replace_file(path: Path, text: str) -> None:
     """Put a file in the place of another at once, and on disk before this returns."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with NamedTemporaryFile(
-        "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", delete=False
-    ) as draft:
+    with NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", delete=False) as draft:
         draft.write(text)
         draft.flush()
         os.fsync(draft.fileno())

@@ -54,3 +54,8 @@ def listings(models: Path | None = None) -> list[Listing]:
         source = str(artifact["training"]["source"])
         found.append(Listing(entry.name, entry.operation, artifact["version"], artifact["sha256"], source, entry.card))
     return found
+
+
+def card_of(name: str) -> str | None:
+    """Return where a model's card lies in this distribution, None for an unknown model."""
+    return next((entry.card.relative_to(_HERE.parent).as_posix() for entry in ENTRIES if entry.name == name), None)

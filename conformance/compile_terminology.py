@@ -29,6 +29,8 @@ _TYPES = ("CodeSystem", "ValueSet", "ConceptMap", "NamingSystem")
 # What neither terminology operations nor a reader of a resource in a server need.
 _DROPPED = frozenset(("text", "contact", "meta"))
 _DROPPED_EXTENSIONS = ("structuredefinition-wg", "structuredefinition-fmm")
+# Value sets name their codes, which is a fact; their words belong to the licensed release that a site imports.
+_LICENSED = frozenset(("http://snomed.info/sct", "http://loinc.org", "http://www.ama-assn.org/go/cpt"))
 
 
 def main(spec: Path, others: Path) -> None:
@@ -73,7 +75,26 @@ def trim(resource: Json) -> Json:
     """Leave out the narrative and what tells of the publication."""
     made = {name: value for name, value in resource.items() if name not in _DROPPED}
     extensions = [e for e in made.pop("extension", ()) if not e["url"].endswith(_DROPPED_EXTENSIONS)]
+    for part in ("include", "exclude"):
+        for selection in made.get("compose", {}).get(part, ()):
+            if selection.get("system") in _LICENSED and "concept" in selection:
+                selection["concept"] = [{"code": concept["code"]} for concept in selection["concept"]]
+    if "contains" in made.get("expansion", {}):
+        made["expansion"] = {**made["expansion"], "contains": without_words(made["expansion"]["contains"])}
     return {**made, "extension": extensions} if extensions else made
+
+
+def without_words(contains: Iterable[Json]) -> list[Json]:
+    """Return the entries of an expansion, those of licensed code systems without display and designations."""
+    made = []
+    for entry in contains:
+        kept = {name: value for name, value in entry.items() if name != "contains"}
+        if entry.get("system") in _LICENSED:
+            kept = {name: value for name, value in kept.items() if name not in ("display", "designation")}
+        if "contains" in entry:
+            kept["contains"] = without_words(entry["contains"])
+        made.append(kept)
+    return made
 
 
 def settle_order(resources: Iterable[Json]) -> list[Json]:
@@ -96,7 +117,8 @@ def keep_expansions(resources: Iterable[Json], folder: Path) -> None:
             continue
         includes = resource.get("compose", {}).get("include", ())
         if not includes or any("concept" not in i and i.get("system", url) not in {*shipped, url} for i in includes):
-            resource["expansion"] = official[url]
+            expansion = official[url]
+            resource["expansion"] = {**expansion, "contains": without_words(expansion["contains"])}
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from ai.codes.notes import Note, notes_of, refuse_unreadable
 from ai.codes.suggestion import NAME, CodeModel, Suggestion, load, suggest
 from ai.codes.terms import RELEASE, SYSTEM
 from ai.invocation import count_of, read_required, values_of
+from ai.pool import shared
 from fhir_server.operations.contract import Context, Invocation, OperationError, Resource
 
 LONGEST = 50_000
@@ -38,8 +38,8 @@ async def answer(invocation: Invocation, context: Context, models: Path | None =
     if sum(len(note.text) for note in readable) > LONGEST:
         raise OperationError(413, "too-long", f"the encounter's notes have more than {LONGEST} characters")
     try:
-        # In a thread, so that a long note holds up nobody else's read.
-        found = await asyncio.to_thread(suggest_for, readable, models)
+        # In another process, so that a long note holds up nobody else's read.
+        found = await shared().run(suggest_for, readable, models)
         model = load(models)
     except ArtifactError as error:
         raise OperationError(503, "exception", f"the code model cannot be used: {error}") from error

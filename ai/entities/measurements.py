@@ -20,7 +20,7 @@ _LINK = re.compile(
     re.IGNORECASE,
 )
 _NUMBER = r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d{1,7}(?:\.\d{1,4})?"
-_VALUE = re.compile(rf"({_NUMBER})(?![\d/])(?!\.\d)")
+_VALUE = re.compile(rf"({_NUMBER})(?!\d|[,./]\d)")
 _PAIR = re.compile(r"(\d{2,3})\s?(?:/|over)\s?(\d{2,3})(?![\d/])")
 _LONGEST_UNIT = 20
 

@@ -20,7 +20,7 @@ from ai.entities.tagging import SCHEMES, Taggers
 from ai.entities.tokens import Tokens, tokenize
 from ai.read_resources import UnreadableDataError
 
-_SETTINGS = {"c1": 0.08, "c2": 0.02, "max_iterations": 90, "feature.possible_transitions": True, "num_memories": 6}
+_SETTINGS = {"c1": 0.02, "c2": 0.05, "max_iterations": 110, "feature.possible_transitions": True}
 
 
 def labels_of(tokens: Tokens, mentions: Iterable[Mention]) -> list[str]:

@@ -4,8 +4,8 @@
     versions/NAME/VERSION.json      every version ever trained here
     versions/NAME/promotions.json   the versions in force before it, latest last; null stands for the shipped model
 
-A promotion replaces ``NAME.json`` at once, so a server process reads the old model or the new one, and notices by itself. Several hosts share
-the folder or get a copy of it. There is no specification of this; the artifacts are described in ``ai.artifact``.
+A promotion replaces ``NAME.json`` at once, so a server process reads the old model or the new one, and notices by itself.
+Several hosts share the folder or get a copy of it. There is no specification of this; the artifacts are described in ``ai.artifact``.
 """
 
 from __future__ import annotations

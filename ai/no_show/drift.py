@@ -44,7 +44,9 @@ def drift(trained: Distribution, rows: Sequence[dict[str, Value]]) -> dict[str, 
             before = trained[feature.code]["shares"]
             now = _shares([row[feature.code] for row in rows], trained[feature.code]["edges"], numeric=feature.numeric)
             # A level that was too rare to be listed then is compared with the smallest share.
-            found[feature.code] = sum(_term(before.get(bin_, 0), now.get(bin_, 0)) for bin_ in before.keys() | now.keys())
+            found[feature.code] = sum(
+                _term(before.get(bin_, 0), now.get(bin_, 0)) for bin_ in before.keys() | now.keys()
+            )
     return dict(sorted(found.items(), key=lambda entry: (-entry[1], entry[0])))
 
 

@@ -100,7 +100,9 @@ class Model:
 def from_artifact(artifact: Artifact) -> Model:
     """Rebuild a model from plain data; raises ArtifactError for one of another format."""
     if artifact.get("format") != FORMAT:
-        raise ArtifactError(f"the model {artifact['version']} has another format than this release reads: train it again")
+        raise ArtifactError(
+            f"the model {artifact['version']} has another format than this release reads: train it again"
+        )
     effects = tuple(
         Effect(e["code"], tuple(e["knots"]), tuple(e["levels"]), tuple(e["values"]), e["unknown"], e["mean"])
         for e in artifact["effects"]

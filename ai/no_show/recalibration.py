@@ -1,7 +1,8 @@
 """Rolling recalibration: how the model's log-odds are corrected by the outcomes that arrived since it was trained.
 
-The correction of a day is fitted on outcomes known before that day's first instant (UTC) and on what the model said of those bookings, so a
-prediction as of an instant never uses an outcome at or after it. Days are only ever added: scoring a past booking again gives what it gave then.
+The correction of a day is fitted on outcomes known before that day's first instant (UTC) and on what the model said of those
+bookings, so a prediction as of an instant never uses an outcome at or after it. Days are only ever added: scoring a past
+booking again gives what it gave then.
 """
 
 from __future__ import annotations

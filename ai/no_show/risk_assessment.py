@@ -13,17 +13,24 @@ from ai.authorship import CANONICAL, DEVICE_ID, FACTOR_SYSTEM, TAG, instant
 from ai.no_show.bookings import Booking
 from ai.no_show.features import Value
 from ai.no_show.model import DISPLAYS, Model
+from ai.no_show.recalibration import Correction
 from fhir_server.operations.contract import Resource
 
 _FACTORS_ID = "factors"
 _NAMED = 4
 _VISIBLE = 0.005
-_UNITS = {"lead-days": "days", "age": "years", "minutes": "minutes", "patient-outcomes": "visits"}
+_UNITS = {
+    "lead-days": "days",
+    "age": "years",
+    "minutes": "minutes",
+    "patient-outcomes": "visits",
+    "patient-ahead-outcomes": "visits",
+}
 _SCALE = Decimal("0.0001")
 NO_SHOW = {"coding": [{"system": "http://hl7.org/fhir/appointmentstatus", "code": "noshow"}], "text": "No-show"}
 METHOD = {
-    "coding": [{"system": f"{CANONICAL}/CodeSystem/ai-method", "code": "no-show-additive-logistic"}],
-    "text": "Calibrated additive logistic model",
+    "coding": [{"system": f"{CANONICAL}/CodeSystem/ai-method", "code": "no-show-additive-boosted"}],
+    "text": "Calibrated additive logistic model with boosted trees",
 }
 
 
@@ -34,6 +41,7 @@ def risk_assessment(
     contributions: list[float],
     *,
     model: Model,
+    correction: Correction | None,
     device: Resource,
     now: datetime,
 ) -> Resource:
@@ -61,7 +69,7 @@ def risk_assessment(
                 "outcome": NO_SHOW,
                 "probabilityDecimal": _decimal(probability),
                 "relativeRisk": _decimal(probability / model.base_rate),
-                "rationale": _rationale(booking, factors, said, model),
+                "rationale": _rationale(booking, factors, said, model, correction),
             }
         ],
     }
@@ -89,7 +97,13 @@ def _component(code: str, share: float, row: dict[str, Value]) -> Resource:
     }
 
 
-def _rationale(booking: Booking, factors: list[tuple[str, float]], row: dict[str, Value], model: Model) -> str:
+def _rationale(
+    booking: Booking,
+    factors: list[tuple[str, float]],
+    row: dict[str, Value],
+    model: Model,
+    correction: Correction | None,
+) -> str:
     named = [(code, share) for code, share in factors if abs(share) >= _VISIBLE][:_NAMED]
     raising = ", ".join(f"{_say(code, row)} ({share:+.2f})" for code, share in named if share > 0)
     lowering = ", ".join(f"{_say(code, row)} ({share:+.2f})" for code, share in named if share < 0)
@@ -99,7 +113,11 @@ def _rationale(booking: Booking, factors: list[tuple[str, float]], row: dict[str
     if lowering:
         sentences.append(f"Lowered by {lowering}.")
     sentences += fallbacks(booking, row)
-    sentences.append(f"Model no-show {model.version}, trained on {model.training['source']}.")
+    training = model.training
+    window = f"{training['outcomes']} outcomes from {training['from']} to {training['to']}"
+    sentences.append(f"Model no-show {model.version}, trained on {training['source']} ({window}).")
+    if correction is not None:
+        sentences.append(f"Recalibrated on {correction.day} by {correction.outcomes} later outcomes.")
     return " ".join(sentences)
 
 

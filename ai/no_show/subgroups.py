@@ -61,5 +61,7 @@ def _groups(booking: Booking) -> Iterable[str]:
     if lead is None:
         yield "lead time unknown"
     else:
-        weeks = "same day" if lead == 0 else "to a week" if lead <= _WEEK else "to a month" if lead <= _MONTH else "longer"
+        weeks = (
+            "same day" if lead == 0 else "to a week" if lead <= _WEEK else "to a month" if lead <= _MONTH else "longer"
+        )
         yield f"lead time {weeks}"

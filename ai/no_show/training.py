@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,10 +20,10 @@ import numpy.typing as npt
 
 from ai.metrics import Vector, calibration_line, sigmoid
 from ai.no_show.bookings import Booking, read_bookings
+from ai.no_show.drift import distribution
 from ai.no_show.features import FEATURES, Feature, Value, features_of
 from ai.no_show.history import History
 from ai.no_show.model import Effect, Model
-from ai.no_show.drift import distribution
 from ai.no_show.trees import Forest, assemble, encode
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
 
 MINIMUM_OUTCOMES = 500
 MINIMUM_OF_EACH = 50
-CALIBRATION_SHARE = 0.2
+SLICES = (0.6, 0.8, 1.0)
+"""Where, as shares of the outcomes in time, the slices begin and end that weight and calibration are chosen on."""
 PENALTY = 0.3
 WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 TREES = 200
@@ -63,17 +65,16 @@ def train_on(bookings: Sequence[Booking], source: str) -> Model:
             f"{len(usable)} usable outcomes, {missed} of them no-shows; "
             f"training needs {MINIMUM_OUTCOMES} and {MINIMUM_OF_EACH} of each kind"
         )
-    cut = int(len(usable) * (1 - CALIBRATION_SHARE))
     base_rate = round(missed / len(usable), 6)
     examples = _examples(usable, History(bookings), base_rate)
-    weight, calibration = _tune(examples, cut)
+    weight, calibration = _tune(examples)
     training = {
         "source": source,
         "outcomes": len(usable),
         "no_shows": missed,
         "from": _day(usable[0]),
         "to": _day(usable[-1]),
-        "calibrated_from": _day(usable[cut]),
+        "calibrated_from": _day(usable[int(len(usable) * SLICES[0])]),
         "distribution": distribution(examples.rows),
     }
     # What was held back for the calibration is the latest there is: the model itself learns from it, too.
@@ -86,7 +87,8 @@ def train_on(bookings: Sequence[Booking], source: str) -> Model:
 class _Examples:
     """Rows of features with their outcomes: each booking as of its own instant and as of the evening before the visit.
 
-    Learning both makes the model fit for either question. ``number`` tells which booking a row is of, ``first`` which rows are of the booking instant.
+    Learning both makes the model fit for either question. ``number`` tells which booking a row is of, ``first`` which
+    rows are of the booking instant.
     """
 
     rows: Rows
@@ -107,17 +109,22 @@ def _examples(usable: Sequence[Booking], past: History, base_rate: float) -> _Ex
     return _Examples(rows, np.tile(y, 2), np.tile(number, 2), np.repeat([True, False], len(usable)))
 
 
-def _tune(examples: _Examples, cut: int) -> tuple[float, tuple[float, float]]:
-    """Return the weight of the trees and the calibration that do best on bookings later than those learned from."""
-    earlier = examples.where(examples.number < cut)
-    later = examples.where((examples.number >= cut) & examples.first)
+def _tune(examples: _Examples) -> tuple[float, tuple[float, float]]:
+    """Return the weight of the trees and the calibration that do best on bookings later than those learned from.
+
+    Two slices of time, each judged by a model of what came before it: one slice alone may be an unusual week.
+    """
+    count = int(examples.number.max()) + 1
+    judged: list[tuple[Model, Rows, Vector]] = []
+    for begin, end in pairwise(int(count * share) for share in SLICES):
+        later = examples.where((examples.number >= begin) & (examples.number < end) & examples.first)
+        judged.append((_fit(examples.where(examples.number < begin), WEIGHTS[-1]), later.rows, later.y))
+    y = np.concatenate([outcomes for _, _, outcomes in judged])
     best: tuple[float, float, tuple[float, float]] | None = None
-    fitted = _fit(earlier, WEIGHTS[-1])
     for weight in WEIGHTS:
-        z, _ = replace(fitted, weight=weight).score(later.rows)
-        p = sigmoid(z)
-        offset, slope = calibration_line(later.y, p, np.ones(len(p)))
-        loss = log_loss(later.y, sigmoid(offset + slope * z))
+        z = np.concatenate([replace(fitted, weight=weight).score(rows)[0] for fitted, rows, _ in judged])
+        offset, slope = calibration_line(y, sigmoid(z), np.ones(len(z)))
+        loss = log_loss(y, sigmoid(offset + slope * z))
         if best is None or loss < best[0] - _WORTH:
             best = loss, weight, (round(offset, 6), round(slope, 6))
     if best is None:
@@ -150,7 +157,11 @@ def _fit_trees(examples: _Examples) -> tuple[Forest, float]:
     # What is the same for all bookings, or known of none, can't be asked for.
     varied = (feature.code for feature in FEATURES if len({row[feature.code] for row in examples.rows} - {None}) > 1)
     codes = tuple(varied)
-    levels = {feature.code: _levels(feature, examples) for feature in FEATURES if not feature.numeric and feature.code in codes}
+    levels = {
+        feature.code: _levels(feature, examples)
+        for feature in FEATURES
+        if not feature.numeric and feature.code in codes
+    }
     fitted = HistGradientBoostingClassifier(
         max_iter=TREES,
         learning_rate=0.05,
@@ -162,7 +173,7 @@ def _fit_trees(examples: _Examples) -> tuple[Forest, float]:
         early_stopping=False,
         random_state=SEED,
     ).fit(encode(examples.rows, codes, levels), examples.y)
-    baseline = float(np.ravel(fitted._baseline_prediction)[0])  # noqa: SLF001 - there is no public way to it
+    baseline = float(np.ravel(fitted._baseline_prediction)[0])
     return assemble(fitted, codes, levels), round(baseline, 6)
 
 

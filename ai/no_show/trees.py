@@ -23,7 +23,8 @@ Integers = npt.NDArray[np.int64]
 class Forest:
     """Trees over encoded features; every array is trees by nodes, node 0 is the root and a leaf leads to itself.
 
-    ``levels`` gives the levels of a categorical feature in the order of its codes 0, 1, …; ``unknown_left`` says where what isn't known goes.
+    ``levels`` gives the levels of a categorical feature in the order of its codes 0, 1, …; ``unknown_left`` says where what
+    isn't known goes.
     """
 
     codes: tuple[str, ...]
@@ -109,7 +110,7 @@ def encode(rows: Sequence[dict[str, Value]], codes: Sequence[str], levels: dict[
 
 def assemble(fitted: Any, codes: Sequence[str], levels: dict[str, tuple[str, ...]]) -> Forest:
     """Return the trees of a fitted HistGradientBoostingClassifier (without its baseline)."""
-    trees = [stage[0].nodes for stage in fitted._predictors]  # noqa: SLF001 - there is no public way to the nodes
+    trees = [stage[0].nodes for stage in fitted._predictors]
     shape = (len(trees), max(len(nodes) for nodes in trees))
     feature, left, right = (np.zeros(shape, dtype=np.int64) for _ in range(3))
     threshold, value = np.zeros(shape), np.zeros(shape)

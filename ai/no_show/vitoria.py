@@ -1,7 +1,8 @@
 """The public appointment file of Vitoria (Brazil), 2016, CSV: for evaluation only, its licence is CC BY-NC-SA.
 
 It has the appointment's day but no time of day, provider or visit type; the neighbourhood is where the visit takes place.
-``SMS_received`` is not known at booking and is not read, nor are welfare and diagnoses, which an Appointment doesn't tell. An outcome counts as known when its day is over.
+``SMS_received`` is not known at booking and is not read, nor are welfare and diagnoses, which an Appointment doesn't
+tell. An outcome counts as known when its day is over.
 """
 
 from __future__ import annotations

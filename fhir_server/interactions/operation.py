@@ -17,6 +17,9 @@ from fhir_server.operations.contract import Invocation, OperationError, Resource
 from fhir_server.operations.parameters import check_output, find_issues, from_query, from_resource, split, take_others
 from fhir_server.operations.registry import AnyOperation, find
 
+_TOO_MANY, _UNAVAILABLE = 429, 503
+_RETRY_SECONDS = 5
+
 
 def _find(context: Context, target: Target) -> AnyOperation:
     """Return the operation that the target names; raises NotFound when it is not offered there."""
@@ -92,6 +95,8 @@ async def run(context: Context, request: Request) -> Answer:
     except OperationError as refused:
         error = FhirError(refused.diagnostics, code=refused.code, expression=refused.expression)
         error.status = refused.status
+        if refused.status in (_TOO_MANY, _UNAVAILABLE):
+            error.retry_after = _RETRY_SECONDS
         raise error from refused
     if isinstance(output, Started):
         return accepted(output.job)
