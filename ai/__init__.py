@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["operations"]
 
-_PACKAGES = ("no_show", "codes")
+_PACKAGES = ("no_show", "codes", "entities")
 
 
 def operations(models: Path | None = None) -> tuple[Operation, ...]:

@@ -59,9 +59,10 @@ async def listen(settings: Settings, dsn: str) -> None:
 
 
 def units(settings: Settings, database: Database) -> Units:
-    """Return the transactions that messages take effect in, under the server's policy on references."""
+    """Return the transactions that messages take effect in, under the server's policies on references and validity."""
     enforced = settings.referential_integrity == "enforce"
-    server = Server(database, b"", {}, instant(), enforce_references=enforced)
+    validation = parse_policy(settings.validation)
+    server = Server(database, b"", {}, instant(), enforce_references=enforced, validation=validation)
     return Units(Context(server, CALLER, "", instant()))
 
 

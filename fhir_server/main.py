@@ -26,6 +26,7 @@ from fhir_server.rest.pages import make_pages
 from fhir_server.settings import Settings
 from fhir_server.store.database import Database
 from fhir_server.store.secrets import provide_secret
+from fhir_server.validation.policy import parse_policy
 
 BASE_PATH = "/fhir"
 
@@ -51,6 +52,7 @@ async def open_server(settings: Settings, dsn: str) -> AsyncIterator[Server]:
             started=instant(),
             auth=settings.auth,
             enforce_references=settings.referential_integrity == "enforce",
+            validation=parse_policy(settings.validation),
         )
     finally:
         await database.close()

@@ -10,6 +10,8 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from fhir_server.validation.policy import parse_policy
+
 
 def default_data_dir() -> Path:
     """Return where data lives unless said otherwise: a system directory for root, else below the user's home."""
@@ -51,6 +53,9 @@ class Settings(BaseSettings):
     referential_integrity: Literal["allow", "enforce"] = Field(
         default="allow", description="Whether references may lead to resources that are not there"
     )
+    validation: str = Field(
+        default="enforce", description="off, warn or enforce, for all types or by type: Patient=enforce,*=warn"
+    )
     connections: int = Field(
         default=12, ge=1, description="Database connections of one worker, for searches and for all else each"
     )
@@ -59,6 +64,12 @@ class Settings(BaseSettings):
     @classmethod
     def _no_trailing_slash(cls, value: str | None) -> str | None:
         return value.rstrip("/") if value else None
+
+    @field_validator("validation")
+    @classmethod
+    def _known_policy(cls, value: str) -> str:
+        parse_policy(value)
+        return value
 
     @model_validator(mode="after")
     def _auth_off_is_local(self) -> Settings:

@@ -104,6 +104,11 @@ _TEXTS = {
 }
 
 
+def texts_of(resource: Resource) -> list[str]:
+    """Return the readable texts that a resource of one of the types HELD_IN holds itself."""
+    return [text for text in _TEXTS[resource["resourceType"]](resource) if text.strip()]
+
+
 def plain(html: str) -> str:
     """Return the text of XHTML narrative, a line per block."""
     return unescape(_TAG.sub("", _BLOCK.sub("\n", html))).strip()

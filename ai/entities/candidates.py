@@ -12,7 +12,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 
 from ai.codes.code_set import code_set
-from ai.codes.index import shipped_index
+from ai.codes.suggestion import lexicon
 from ai.codes.terms import SYSTEM as ICD
 from ai.codes.words import words_of
 from ai.entities.recognition import Entity
@@ -30,12 +30,13 @@ _KINDS_OF_FORM = frozenset("acetate besylate hydrochloride sodium potassium calc
 
 @dataclass(frozen=True, slots=True)
 class Coding:
-    """A code that an entity may mean, and how near its name is (1: the same words)."""
+    """A code that an entity may mean, how near its name is, 0 to 1, and whether it has the very same words."""
 
     system: str
     code: str
     display: str
     score: float
+    exact: bool
 
 
 def candidates_of(entity: Entity, text: str) -> list[Coding]:
@@ -44,10 +45,10 @@ def candidates_of(entity: Entity, text: str) -> list[Coding]:
     if entity.type in ("condition", "symptom"):
         return list(_conditions(" ".join(words.split())))
     if entity.type == "medication":
-        strength = next((text[a.start : a.end] for a in entity.attributes if a.name == "strength"), "")
+        strength = next((a.text for a in entity.attributes if a.name == "strength"), "")
         return list(_medications(words, strength))
     kind = entity.measurement.kind if entity.measurement else None
-    return [Coding(LOINC, kind.code, kind.display, 1.0)] if kind and kind.code else []
+    return [Coding(LOINC, kind.code, kind.display, 1.0, exact=True)] if kind and kind.code else []
 
 
 @lru_cache(maxsize=4096)
@@ -55,10 +56,14 @@ def _conditions(name: str) -> tuple[Coding, ...]:
     words = words_of(name)
     if not 0 < len(words) <= _LONGEST:
         return ()
-    index, codes = shipped_index(), code_set()
-    found = index.exact(words) or [match for match in index.rank(words, _MOST) if match.score >= _NEAR]
-    known = ((match, codes.get(match.code)) for match in found)
-    return tuple(Coding(ICD, code.code, code.display, match.score) for match, code in known if code)[:_MOST]
+    known, codes = lexicon(), code_set()
+    found = known.exact(words, name) or [match for match in known.index.rank(words, _MOST) if match.score >= _NEAR]
+    best: dict[str, Coding] = {}
+    for match in found:
+        code = codes.resolve(match.code)
+        if code is not None:
+            best.setdefault(code.code, Coding(ICD, code.code, code.display, match.score, match.exact))
+    return tuple(best.values())[:_MOST]
 
 
 @cache
@@ -78,4 +83,4 @@ def _medications(name: str, strength: str) -> tuple[Coding, ...]:
         return ()
     fitting = [(code, said) for code, said, words in _names() if wanted <= words and amounts <= words]
     fitting.sort(key=lambda pair: (len(pair[1]), pair[0]))
-    return tuple(Coding(RXNORM, code, said, 1.0 / len(fitting)) for code, said in fitting[:_MOST])
+    return tuple(Coding(RXNORM, code, said, 1.0 / len(fitting), len(fitting) == 1) for code, said in fitting[:_MOST])

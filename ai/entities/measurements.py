@@ -25,7 +25,7 @@ _PAIR = re.compile(r"(\d{2,3})\s?(?:/|over)\s?(\d{2,3})(?![\d/])")
 _LONGEST_UNIT = 20
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Kind:
     """A measurement: its name, its LOINC code (vital signs only), units as written → UCUM, and what is plausible."""
 

@@ -22,11 +22,12 @@ _STOP = re.compile(r";|\n\s*\n|\.\s+[A-Z]")
 
 @dataclass(frozen=True, slots=True)
 class Attribute:
-    """``text[start:end]`` says how a medication is given; ``name`` is one of NAMES."""
+    """``text``, at ``start`` to ``end`` of the note, says how a medication is given; ``name`` is one of NAMES."""
 
     name: str
     start: int
     end: int
+    text: str
 
 
 @cache
@@ -44,7 +45,7 @@ def attributes_of(text: str, begin: int, stop: int, medications: Sequence[tuple[
     """Return the attributes of each medication (in order, not overlapping) of the sentence ``begin`` to ``stop``."""
     found: list[list[Attribute]] = [[] for _ in medications]
     for match in _pattern().finditer(text, begin, stop):
-        attribute = Attribute(match.lastgroup or "", match.start(), match.end())
+        attribute = Attribute(match.lastgroup or "", match.start(), match.end(), match.group())
         owner = _owner(text, attribute, medications, found)
         if owner is not None and all(attribute.name != known.name for known in found[owner]):
             found[owner].append(attribute)

@@ -13,7 +13,7 @@ import numpy as np
 from ai.metrics import PROBABILITY_METRICS, Figure, Metric, Vector, measure, sigmoid
 from ai.no_show.bookings import Booking, read_bookings
 from ai.no_show.drift import drift
-from ai.no_show.features import features_of, lead_days
+from ai.no_show.features import Value, features_of, lead_days
 from ai.no_show.history import History
 from ai.no_show.model import Model
 from ai.no_show.recalibration import Recalibration, extend, outcomes_of
@@ -75,25 +75,44 @@ def evaluate(train: Sequence[Booking], test: Sequence[Booking], split: str) -> E
     return replace(result, n_train=len(train), split=split, seconds=perf_counter() - began)
 
 
+@dataclass(frozen=True, slots=True)
+class Probabilities:
+    """What a model says of bookings: as of each booking's instant with and without recalibration, and as of the evening before."""
+
+    rows: list[dict[str, Value]]
+    raw: Vector
+    recalibrated: Vector
+    evening: Vector
+
+
+def probabilities(model: Model, held_out: Sequence[Booking], past: History) -> Probabilities:
+    """Score bookings with an outcome; the corrections of a day come from those of them that were over before it."""
+    outcomes = outcomes_of(model, held_out, past)
+    rolling = extend(Recalibration(""), outcomes, outcomes[-1].known.date()) if outcomes else Recalibration("")
+    rows = [features_of(booking, past, model.base_rate) for booking in held_out]
+    raw, _ = model.score(rows)
+    eves = [booking.eve or booking.created for booking in held_out]
+    late, _ = model.score([features_of(b, past, model.base_rate, eve) for b, eve in zip(held_out, eves, strict=True)])
+    return Probabilities(
+        rows,
+        sigmoid(raw),
+        sigmoid(rolling.apply(raw, [booking.created for booking in held_out if booking.created])),
+        sigmoid(rolling.apply(late, [eve for eve in eves if eve])),
+    )
+
+
 def measure_on(model: Model, known: Sequence[Booking], held_out: Sequence[Booking]) -> Evaluation:
     """Measure a model on bookings with an outcome; ``known`` are all there are, from which each takes what came before it."""
     began = perf_counter()
-    past = History(known)
     y = np.array([float(bool(booking.no_show)) for booking in held_out])
     _, groups = np.unique([booking.patient or "" for booking in held_out], return_inverse=True)
-    outcomes = outcomes_of(model, held_out, past)
-    last = max(outcome.known for outcome in outcomes).date()
-    rolling = extend(Recalibration(""), outcomes, last)
-    rows = [features_of(booking, past, model.base_rate) for booking in held_out]
-    raw, _ = model.score(rows)
-    p = sigmoid(rolling.apply(raw, [booking.created for booking in held_out if booking.created]))
-    eves = [booking.eve or booking.created for booking in held_out]
-    late, _ = model.score([features_of(b, past, model.base_rate, eve) for b, eve in zip(held_out, eves, strict=True)])
+    said = probabilities(model, held_out, History(known))
+    p = said.recalibrated
     predictors = {
         "model": p,
-        "model without recalibration": sigmoid(raw),
-        "model, the evening before": sigmoid(rolling.apply(late, [eve for eve in eves if eve])),
-        "patient rate only (shrunk)": patient_rate_baseline(rows, model.base_rate),
+        "model without recalibration": said.raw,
+        "model, the evening before": said.evening,
+        "patient rate only (shrunk)": patient_rate_baseline(said.rows, model.base_rate),
         "base rate only": np.full(len(y), model.base_rate),
     }
     figures = {name: measure(PROBABILITY_METRICS, y, predicted, groups) for name, predicted in predictors.items()}
@@ -108,7 +127,7 @@ def measure_on(model: Model, known: Sequence[Booking], held_out: Sequence[Bookin
         split="",
         figures=figures,
         subgroups=subgroups(held_out, y, p, groups),
-        drift=drift(model.training["distribution"], rows),
+        drift=drift(model.training["distribution"], said.rows),
         seconds=perf_counter() - began,
     )
 

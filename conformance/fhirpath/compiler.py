@@ -15,7 +15,7 @@ from conformance.fhirpath.hoisting import confine, defines_variable, is_same_for
 from conformance.fhirpath.items import Collection, Item, Node, children
 from conformance.fhirpath.model import ancestors, resolve_type
 from conformance.fhirpath.operands import integer
-from conformance.fhirpath.operators import LAZY, STRICT, affirm, negate
+from conformance.fhirpath.operators import LAZY, ORDERS, STRICT, affirm, negate
 from conformance.fhirpath.parser import LONGEST_REMEMBERED, parse
 from conformance.fhirpath.quantity import Quantity
 from conformance.fhirpath.syntax import (
@@ -155,7 +155,15 @@ def _binary(operator: str, left: Expr, right: Expr) -> Expr:
     if operator in LAZY:
         return LAZY[operator](left, right)
     operation = STRICT[operator]
-    return lambda frame: operation(left(frame), right(frame))
+    if operator not in ORDERS:
+        return lambda frame: operation(left(frame), right(frame))
+
+    def compare(frame: Frame) -> Collection:
+        one, other = left(frame), right(frame)
+        found = operation(one, other)
+        return [False] if not found and frame.decisive and one and other else found
+
+    return compare
 
 
 def _with_types(declared: Function, target: Expr, type_name: str) -> Expr:

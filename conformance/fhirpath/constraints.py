@@ -2,6 +2,10 @@
 
 ``compile_constraint("name.exists() or telecom.exists()", "Patient.contact")`` gives a check that a validator calls
 for each element: ``check(value, scope)``. One :class:`ConstraintScope` serves all elements of a resource.
+
+An empty result breaks no constraint: elements may be absent. But two values that are there and can't be compared, as dates
+of different precision, are not in the order that a constraint asks for: a period from 2023-06-21 to 2023-06-21T06:20:00Z breaks per-1,
+which only R5 words so that it may pass.
 """
 
 from __future__ import annotations

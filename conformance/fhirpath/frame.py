@@ -56,12 +56,14 @@ class Frame:
     """What an expression sees while it runs; ``focus`` is ``$this`` as a collection.
 
     ``as_filters`` lets ``as`` pick from several items, as R4's search parameters expect, where N1 has an error.
+    ``decisive`` makes the order of two values that can't be compared false, where N1 leaves it empty.
     """
 
     __slots__ = (
         "_now",
         "as_filters",
         "context",
+        "decisive",
         "defined",
         "environment",
         "focus",
@@ -86,6 +88,7 @@ class Frame:
         *,
         as_filters: bool,
         resource: Node | None = None,
+        decisive: bool = False,
     ) -> None:
         self.root = root
         self.resource = resource or root
@@ -94,6 +97,7 @@ class Frame:
         self.resolve = resolve
         self.hooks = hooks
         self.as_filters = as_filters
+        self.decisive = decisive
         self.focus = context
         self.index: int | None = None
         self.total: Collection = []

@@ -42,6 +42,9 @@ def _ordered(test: Callable[[int], bool]) -> Operator:
     return compare
 
 
+ORDERS = frozenset(("<", "<=", ">", ">="))
+
+
 def member(left: Collection, right: Collection) -> Collection:
     """``in``."""
     item = single(left, "the left operand of in")

@@ -155,6 +155,6 @@ def _two_values(operator: str, left: Expression, right: Expression, context: Con
         if is_moment and len(one) == len(other) and (len(one) == len("2020-01-01") or (one[-1] == other[-1] == "Z")):
             return compare(one, other)  # of one form, so their order is that of their digits
         found = order(Node(one, name), Node(other, name))
-        return None if found is None else compare(found, 0)
+        return found is not None and compare(found, 0)
 
     return lambda v, scope: compared(v, scope) is True, lambda v, scope: compared(v, scope) is False

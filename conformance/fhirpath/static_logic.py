@@ -346,6 +346,7 @@ def general_boolean(node: Expression, type_name: str) -> Callable[..., bool | No
             scope.hooks,
             as_filters=True,
             resource=resource_node(scope.resource),
+            decisive=True,
         )
         try:
             return boolean(run(frame), "the result of a constraint")

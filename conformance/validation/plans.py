@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import cache
+from threading import RLock
 from types import MappingProxyType
 
 from conformance.definitions import resource_types, types
@@ -41,6 +42,7 @@ class Plans:
         self._types: dict[str, TypePlan] = {}
         self._profiles: dict[str, ProfilePlan | None] = {}
         self._notes: dict[str, list[str]] = {}
+        self.compiling = RLock()
 
     def type_plan(self, name: str) -> TypePlan:
         """Return the plan of a type of FHIR, by name or path (``Patient.contact``)."""

@@ -32,6 +32,7 @@ class ProfilePlan:
         self.structure = structure
         self.root = root
         self.url = str(structure.get("url"))
+        self._plans = plans
         self._compilation = _Compilation(root, self.url, plans)
         self._checks: tuple[Check, ...] | None = None
 
@@ -42,8 +43,11 @@ class ProfilePlan:
 
     def check(self, item: Item, run: Run) -> None:
         """Report what of the profile an item does not meet."""
-        if self._checks is None:
-            self._checks = self._compilation.compile_root()
+        checks = self._checks
+        if checks is None:
+            # Threads share plans, and one that is being compiled has places that stand for what is to come.
+            with self._plans.compiling:
+                checks = self._checks = self._compilation.compile_root()
         wanted = self.root.types[0]
         if wanted not in ancestors(item[2]):
             message = f"The profile {self.url} is about {wanted}, this is a {item[2]} (type)"
@@ -54,10 +58,10 @@ class ProfilePlan:
             inside = run.root.get("contained")
             contained = type(inside) is list and any(value is one for one in inside)
             with run.inside(value, item[3], contained=contained):
-                for check in self._checks:
+                for check in checks:
                     check(item, run)
             return
-        for check in self._checks:
+        for check in checks:
             check(item, run)
 
 
@@ -87,7 +91,12 @@ class _Compilation:
     def compile_root(self) -> tuple[Check, ...]:
         """Return the checks of what the profile is about."""
         base = self._plans.base_element(self._root.types[0])
-        return (*self._invariants(self._root, base), *self.members(self._root))
+        try:
+            return (*self._invariants(self._root, base), *self.members(self._root))
+        except BaseException:
+            # A definition that has to be fetched first, say: what is half made must not be taken for the whole next time.
+            self._members.clear()
+            raise
 
     def members(self, node: Node) -> tuple[Check, ...]:
         """Return the checks of the elements inside an element, one for each name that has something to check."""

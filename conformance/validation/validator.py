@@ -46,14 +46,14 @@ class Validator:
         else:
             found = check_structure(resource)
         issues = [*found, *self._check_content(resource, profiles, resolve)]
-        return _finish(issues, source)
+        return self._finish(issues, source)
 
     def validate_text(
         self, source: bytes, *, profiles: Sequence[str] = (), resolve: Resolve | None = None
     ) -> list[Issue]:
         """Return all issues of a text in JSON or XML, as :meth:`validate` does for what it says."""
         resource, found = read(source, comments=self.policy.comments)
-        return _finish([*found, *self._check_content(resource, profiles, resolve)], source)
+        return self._finish([*found, *self._check_content(resource, profiles, resolve)], source)
 
     def _check_content(self, resource: Any, profiles: Sequence[str], resolve: Resolve | None) -> list[Issue]:
         """Return the issues that remain when structure is left aside; whatever has no sound structure is passed by."""
@@ -67,10 +67,11 @@ class Validator:
             run.report("error", "too-costly", "The resource is nested too deeply to be checked further", item[3])
         return run.issues
 
-
-def _finish(issues: list[Issue], source: bytes | None) -> list[Issue]:
-    listed = list(dict.fromkeys(issues))
-    return locate(listed, source) if listed and source is not None else listed
+    def _finish(self, issues: list[Issue], source: bytes | None) -> list[Issue]:
+        listed = list(dict.fromkeys(issues))
+        if self.policy.overlook:
+            listed = [issue for issue in listed if not self.policy.overlooks(issue)]
+        return locate(listed, source) if listed and source is not None else listed
 
 
 def has_errors(issues: Iterable[Issue]) -> bool:

@@ -13,6 +13,8 @@ from fhir_server.search.registry import SearchParameters
 from fhir_server.search.tenant_parameters import TenantParameters
 from fhir_server.store.database import Database
 from fhir_server.store.together import Reads
+from fhir_server.validation.policy import WritePolicy
+from fhir_server.validation.validators import Validators
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -20,7 +22,7 @@ class Server:
     """The parts of a running server that interactions share. ``cursor_key`` signs paging cursors.
 
     ``enforce_references`` keeps references from leading nowhere. ``tenant_parameters`` knows the search parameters,
-    ``definitions`` the profiles, value sets and the like.
+    ``definitions`` the profiles, value sets and the like; ``validators`` hold resources to these, as ``validation`` says.
     """
 
     database: Database
@@ -29,13 +31,16 @@ class Server:
     started: datetime
     auth: bool = True
     enforce_references: bool = False
+    validation: WritePolicy = field(default_factory=WritePolicy)
     tenant_parameters: TenantParameters = field(init=False)
     definitions: Definitions = field(init=False)
+    validators: Validators = field(init=False)
     reads: Reads = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "tenant_parameters", TenantParameters(self.database))
         object.__setattr__(self, "definitions", Definitions(self.tenant_parameters))
+        object.__setattr__(self, "validators", Validators(self.definitions))
         object.__setattr__(self, "reads", Reads(self.database.session))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from fhir_server.errors import FhirError, InvalidRequest, Unprocessable
 from fhir_server.interactions.bundle import raw
 from fhir_server.interactions.context import format_instant
-from fhir_server.interactions.failures import locate
+from fhir_server.interactions.failures import locate, outcome
 from fhir_server.interactions.request import WRITES, Answer, Conditions, Request, Target, parse_query, parse_target
 
 REASONS = {200: "OK", 201: "Created", 202: "Accepted", 204: "No Content", 304: "Not Modified"}
@@ -136,6 +136,10 @@ def answer_entry(answer: Answer, *, shown: bool) -> dict[str, Any]:
         response["lastModified"] = format_instant(answer.last_updated)
     if answer.job is not None:
         response["location"] = f"_async/{answer.job}"
+    # Hints are left to who asks for them: a Bundle of thousands of entries would come back full of them.
+    told = [issue for issue in answer.issues if issue.severity == "warning"]
+    if told:
+        response["outcome"] = outcome(told)
     if answer.content is not None and shown:
         entry["resource"] = raw(answer.content)
     entry["response"] = response

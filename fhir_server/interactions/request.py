@@ -83,7 +83,8 @@ class Answer:
 
     ``content`` is JSON bytes or None; ``version`` and ``last_updated`` describe it where it is a resource. ``deleted``
     is the number of resources that a deletion took. ``job`` is the id of the background job that the request became,
-    ``progress`` how far one is. ``media_type`` is what the content is where that is no FHIR resource.
+    ``progress`` how far one is. ``media_type`` is what the content is where that is no FHIR resource. ``issues`` are what
+    was found about a resource that was written all the same.
     """
 
     status: int
@@ -97,6 +98,7 @@ class Answer:
     job: str | None = None
     progress: str | None = None
     media_type: str | None = None
+    issues: Sequence[Issue] = ()
 
 
 @dataclass(slots=True)

@@ -10,6 +10,7 @@ from fhir_server.interactions.conditions import is_visible
 from fhir_server.interactions.context import Context
 from fhir_server.interactions.prepare import prepare_write
 from fhir_server.interactions.request import Answer
+from fhir_server.interactions.validate import find_issues, require_valid
 from fhir_server.store.database import Session
 from fhir_server.store.read import Version
 from fhir_server.store.write import Change
@@ -49,7 +50,11 @@ async def save(
     replaces: Version | None,
     method: str,
 ) -> Answer:
-    """Write one resource, under the server's policy on references (for which the session must be in a transaction)."""
+    """Write one resource, under the server's policies: on validity, and on references (for which the session must be in a transaction)."""
     change = prepare_write(context, resource, id_, now, replaces=replaces, method=method)
+    (found,) = await find_issues(context, session, [resource], len(change.content or b""))
+    issues = require_valid(context, resource, found)
     await write_changes(context, session, [change])
-    return answer_change(change)
+    answer = answer_change(change)
+    answer.issues = issues
+    return answer

@@ -35,6 +35,7 @@ from fhir_server.interactions.resolve import give_ids, resolve_conditions, resol
 from fhir_server.interactions.save import answer_change, without_unreadable
 from fhir_server.interactions.step import Query, Step
 from fhir_server.interactions.update import check_matched
+from fhir_server.interactions.validate import find_issues, require_valid
 from fhir_server.store.database import Session
 from fhir_server.store.read import lock
 from fhir_server.store.write import Change
@@ -131,16 +132,30 @@ def _prepare_deletions(context: Context, step: Step) -> None:
             step.changes.append(prepare_delete(step.resource_type, current, context.now))
 
 
+async def _validate(context: Context, session: Session, steps: Sequence[Step]) -> None:
+    """Hold what is about to be written to the server's policy."""
+    written = [(step, step.resource) for step in steps if step.changes and step.resource is not None]
+    size = sum(len(change.content or b"") for step, _ in written for change in step.changes)
+    found = await find_issues(context, session, [resource for _, resource in written], size)
+    refusals = Refusals()
+    for (step, resource), issues in zip(written, found, strict=True):
+        if issues:
+            with refusals.at(step.entry.expression):
+                step.issues = require_valid(context, resource, issues)
+    refusals.settle()
+
+
 async def _answer(context: Context, session: Session, step: Step) -> Answer:
     reader = READS.get(step.code)
     if reader is not None:
         if step.code in SEARCHES:
             await session.plan_by_value()
         return await reader(context, session, step.entry.request)
-    if step.code in ("create", "update") and step.changes:
-        return answer_change(step.changes[0])
-    answer = answer_change(step.changes[0]) if step.code == "patch" else step.answer_unwritten()
-    return without_unreadable(context, answer)
+    if step.code in ("create", "update", "patch") and step.changes:
+        answer = answer_change(step.changes[0])
+        answer.issues = step.issues
+        return without_unreadable(context, answer) if step.code == "patch" else answer
+    return without_unreadable(context, step.answer_unwritten())
 
 
 async def apply(
@@ -165,6 +180,7 @@ async def apply(
                     rewrite(step.resource, replacer(addresses, step.entry.full_url), context.base_url)
                 _prepare(context, step)
     refusals.settle()
+    await _validate(context, session, steps)
     # Sorted, so that Bundles which give the same ids to new resources wait for each other in one order.
     changes = sorted((c for s in steps for c in s.changes), key=lambda c: c.id)
     places = {f"{c.resource_type}/{c.id}": s.entry.expression for s in steps for c in s.changes}

@@ -69,6 +69,7 @@ async def open_database(dsn: str, connections: int = 3, caller: Caller = CALLER)
     database = Database(dsn, max_connections=connections, statement_timeout=300, idle_timeout=300)
     await database.open()
     try:
-        yield DatabaseTarget(Server(database, b"", {}, instant(), auth=False), caller)
+        server = Server(database, b"", {}, instant(), auth=False, validation=WritePolicy("off"))
+        yield DatabaseTarget(server, caller)
     finally:
         await database.close()

@@ -66,7 +66,10 @@ def respond(answer: Answer, code: str, preferences: Preferences, base_url: str) 
         if preferences.returns == "minimal":
             body = b""
         elif preferences.returns == "OperationOutcome":
-            body = encode(outcome([Issue("information", "informational", _described(answer))]))
+            body = encode(outcome([Issue("information", "informational", _described(answer)), *answer.issues]))
+        warnings = sum(issue.severity == "warning" for issue in answer.issues)
+        if warnings:
+            headers.append((b"x-validation-warnings", b"%d" % warnings))
     elif code == "delete" and preferences.returns == "OperationOutcome":
         # 204 can't carry a body.
         return Response(200, headers, encode(outcome([Issue("information", "informational", _deleted(answer))])))
