@@ -168,16 +168,14 @@ def train_no_show(
 
     if data is not None and data.name.endswith((".csv", ".csv.gz")):
         _fail("the Vitoria data is for evaluation only: its licence allows no model trained on it")
-    if out is None:
-        models = _folder(models)
     try:
         bookings = _bookings(context, data)
+        folder = _folder(models) if out is None else out.parent
         model = train_on(bookings, source)
         if out is not None:
             digest = write_artifact(out, model.to_artifact())
             typer.echo(f"{NAME} {model.version}, {model.training['outcomes']} outcomes, sha256 {digest} → {out}")
             return
-        folder = _folder(models)
         path = keep(folder, model.to_artifact())
         typer.echo(f"{NAME} {model.version}, {model.training['outcomes']} outcomes → {path}")
         comparison = compare(bookings, load(folder).model)

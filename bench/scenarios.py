@@ -26,6 +26,11 @@ _GRAPHQL = """query ($id: String!) { Patient(id: $id) {
     id status effectiveDateTime code { text coding { system code display } } valueQuantity { value unit }
   } } }"""
 
+_FHIR = "http://hl7.org/fhir"
+_GENDERS = (f"{_FHIR}/administrative-gender", f"{_FHIR}/v2/0001")
+_ICD = f"{_FHIR}/sid/icd-10-cm"
+_TYPED = ("diab", "fracture", "fracture of left", "asthma", "hyperten", "type 2 diabetes", "burn hand", "E11", "mig")
+
 _SMALL = 18  # Observations, with Patient and Encounter 20 entries
 
 
@@ -160,6 +165,27 @@ def _graphql(base: Base, sample: Sample, _bundles: list[bytes]) -> Iterator[Requ
     return _repeat([base.request("POST", "/$graphql", body, "application/json") for body in asked])
 
 
+def _validate_code(rng: Random, _sample: Sample) -> str:
+    system, code = rng.choice(_GENDERS), rng.choice(("male", "female", "other", "unknown", "none"))
+    return f"/ValueSet/$validate-code?url={_FHIR}/ValueSet/administrative-gender&system={system}&code={code}"
+
+
+def _expand_filter(base: Base, _sample: Sample, _bundles: list[bytes]) -> Iterator[Request]:
+    """Ask for the first twenty codes of ICD-10-CM that a text finds, as who types it would."""
+    rng = Random(9)
+    codes = {"resourceType": "ValueSet", "status": "active", "compose": {"include": [{"system": _ICD}]}}
+    pool = []
+    for _ in range(POOL):
+        asked = [
+            {"name": "valueSet", "resource": codes},
+            {"name": "filter", "valueString": rng.choice(_TYPED)},
+            {"name": "count", "valueInteger": 20},
+        ]
+        body = encode({"resourceType": "Parameters", "parameter": asked})
+        pool.append(base.request("POST", "/ValueSet/$expand", body))
+    return _repeat(pool)
+
+
 SCENARIOS: dict[str, Requests] = {
     "create": _create,
     "read": _read,
@@ -188,6 +214,8 @@ SCENARIOS: dict[str, Requests] = {
     ),
     "everything": _search(lambda rng, s: f"/Patient/{_observed(rng, s)}/$everything?_count=200"),
     "graphql": _graphql,
+    "validate_code": _search(_validate_code),
+    "expand_filter": _expand_filter,
     "bundle_small": _bundle_small,
     "bundle": _bundle,
 }

@@ -16,7 +16,8 @@ _COLUMN = "http://hl7.org/fhir/StructureDefinition/operationoutcome-issue-col"
 class Issue:
     """One issue: ``code`` is from https://hl7.org/fhir/R4/valueset-issue-type.html, ``expression`` a FHIRPath or None.
 
-    ``line`` and ``column`` count from 1, where the issue is in a text that is at hand.
+    ``line`` and ``column`` count from 1, where the issue is in a text that is at hand. ``coding`` is the system and code of
+    ``details`` that programs tell issues apart by; the words stand beside it then.
     """
 
     severity: Severity
@@ -25,10 +26,16 @@ class Issue:
     expression: str | None = None
     line: int | None = None
     column: int | None = None
+    coding: tuple[str, str] | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return the ``OperationOutcome.issue`` element."""
-        out: dict[str, Any] = {"severity": self.severity, "code": self.code, "diagnostics": self.diagnostics}
+        out: dict[str, Any] = {"severity": self.severity, "code": self.code}
+        if self.coding is None:
+            out["diagnostics"] = self.diagnostics
+        else:
+            system, code = self.coding
+            out["details"] = {"coding": [{"system": system, "code": code}], "text": self.diagnostics}
         if self.expression is not None:
             out["expression"] = [self.expression]
         if self.line is not None and self.column is not None:

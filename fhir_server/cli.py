@@ -7,6 +7,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from importlib.metadata import version as distribution_version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -47,6 +48,14 @@ app.add_typer(packages, name="packages")
 app.add_typer(terminology, name="terminology")
 app.add_typer(ai_app, name="ai")
 console = Console()
+
+
+class OutputFormat(StrEnum):
+    """How results are written."""
+
+    TEXT = "text"
+    JSON = "json"
+
 
 DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Where the embedded database lives.")]
 
@@ -328,6 +337,33 @@ def fhirpath(
     with one_line_errors():
         for line in evaluate_file(expression, file):
             typer.echo(line)
+
+
+@app.command()
+def validate(
+    files: Annotated[list[Path], typer.Argument(help="Resources in JSON, XML or .ndjson; - for standard input.")],
+    profile: Annotated[list[str] | None, typer.Option("--profile", help="A profile's URL; may be repeated.")] = None,
+    package: Annotated[
+        list[Path] | None, typer.Option("--package", help="A package (.tgz) with definitions; may be repeated.")
+    ] = None,
+    format_: Annotated[OutputFormat, typer.Option("--format", help="text or json.")] = OutputFormat.TEXT,
+) -> None:
+    """Validate files against FHIR R4 and profiles. The status is 0 if all are valid, 1 if not, 2 if some can't be read."""
+    from fhir_server.commands_validate import as_json, validate_files  # noqa: PLC0415
+
+    judged = []
+    try:
+        for one in validate_files(files, profile or (), package or ()):
+            judged.append(one)
+            for line in one.as_text() if format_ is OutputFormat.TEXT else ():
+                typer.echo(line)
+    except FhirError as error:
+        typer.echo(f"praxis: {error}", err=True)
+        raise typer.Exit(2) from error
+    if format_ is OutputFormat.JSON:
+        typer.echo(as_json(judged))
+    if not all(one.valid for one in judged):
+        raise typer.Exit(1)
 
 
 @db.command()

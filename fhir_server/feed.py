@@ -16,6 +16,7 @@ from fhir_server.jobs.inbox import Lanes, StoredInbox
 from fhir_server.jobs.unit import Units
 from fhir_server.settings import Settings
 from fhir_server.store.database import Database
+from fhir_server.validation.policy import parse_policy
 from mappers.hl7v2.mllp import Listener
 from mappers.hl7v2.reconcile import apply
 

@@ -24,6 +24,7 @@ from fhir_server.operations.standard import STANDARD
 from fhir_server.rest.endpoint import FhirEndpoint
 from fhir_server.rest.pages import make_pages
 from fhir_server.settings import Settings
+from fhir_server.store.code_systems import CodeSystems
 from fhir_server.store.database import Database
 from fhir_server.store.secrets import provide_secret
 from fhir_server.validation.policy import parse_policy
@@ -52,6 +53,7 @@ async def open_server(settings: Settings, dsn: str) -> AsyncIterator[Server]:
             started=instant(),
             auth=settings.auth,
             enforce_references=settings.referential_integrity == "enforce",
+            code_systems=CodeSystems(database, settings.data_dir.expanduser().absolute() / "code-systems"),
             validation=parse_policy(settings.validation),
         )
     finally:

@@ -54,7 +54,7 @@ class Settings(BaseSettings):
         default="allow", description="Whether references may lead to resources that are not there"
     )
     validation: str = Field(
-        default="enforce", description="off, warn or enforce, for all types or by type: Patient=enforce,*=warn"
+        default="warn", description="off, warn or enforce, for all types or by type: Patient=enforce,*=warn"
     )
     connections: int = Field(
         default=12, ge=1, description="Database connections of one worker, for searches and for all else each"

@@ -41,11 +41,12 @@ class Found(Cue):
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Cues by their words, the words that end a cue's reach, and section titles by what they assert."""
+    """Cues by their words, the words that end a cue's reach, section titles by what they assert, and how phrases begin."""
 
     cues: dict[tuple[str, ...], tuple[Cue, ...]]
     boundaries: frozenset[tuple[str, ...]]
     sections: dict[str, str]
+    openings: frozenset[str]
 
 
 @cache
@@ -57,10 +58,12 @@ def rules() -> Rules:
         cue = Cue(rule["assertion"], rule["direction"], rule["reach"])
         for phrase in rule["phrases"]:
             cues.setdefault(_split(phrase), []).append(cue)
+    boundaries = frozenset(_split(phrase) for phrase in data["boundaries"])
     return Rules(
         cues={words: tuple(found) for words, found in cues.items()},
-        boundaries=frozenset(_split(phrase) for phrase in data["boundaries"]),
+        boundaries=boundaries,
         sections={title: assertion for assertion, titles in data["sections"].items() for title in titles},
+        openings=frozenset(words[0] for words in (*cues, *boundaries)),
     )
 
 
@@ -100,6 +103,8 @@ def read_sentence(text: str) -> Sentence:
 
 
 def _longest(words: Sequence[str], position: int, known: Rules) -> int:
+    if words[position] not in known.openings:
+        return 0
     for length in range(min(_LONGEST, len(words) - position), 0, -1):
         phrase = tuple(words[position : position + length])
         if phrase in known.cues or phrase in known.boundaries:

@@ -56,4 +56,5 @@ def _long_form(words: list[str], first: int, stop: int, short: str) -> int | Non
             if offset < 0:
                 word -= 1
                 offset = len(words[word]) - 1 if word >= first else 0
-    return word if len(" ".join(words[word:stop])) > len(short) + 1 else None
+    long = words[word:stop]
+    return word if len(" ".join(long)) > len(short) + 1 and short not in long else None

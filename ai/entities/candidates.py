@@ -25,7 +25,20 @@ _MOST = 3
 _NEAR = 0.72
 _LONGEST = 8
 _WORD = re.compile(r"[a-z]{3,}|\d+(?:\.\d+)?")
-_KINDS_OF_FORM = frozenset("acetate besylate hydrochloride sodium potassium calcium succinate tartrate sulfate hcl".split())
+_KINDS_OF_FORM = frozenset(
+    [
+        "acetate",
+        "besylate",
+        "hydrochloride",
+        "sodium",
+        "potassium",
+        "calcium",
+        "succinate",
+        "tartrate",
+        "sulfate",
+        "hcl",
+    ]
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
@@ -32,17 +33,19 @@ def cluster_words(texts: Iterable[str]) -> dict[str, str]:
     counts = Counter(word for line in lines for word in line)
     known = [word for word, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])) if count >= _LEAST]
     rows = _information(lines, {word: number for number, word in enumerate(known)})
-    left, strength, _ = randomized_svd(rows, _DIMENSIONS, random_state=_SEED, n_iter=4)
+    left, strength, _ = randomized_svd(rows, min(_DIMENSIONS, len(known)), random_state=_SEED, n_iter=4)
     vectors = left * np.sqrt(strength)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True) + 1e-9
     groups = [
-        MiniBatchKMeans(size, random_state=_SEED, n_init=2, batch_size=4096, max_iter=40).fit_predict(vectors)
+        MiniBatchKMeans(min(size, len(known)), random_state=_SEED, n_init=2, batch_size=4096, max_iter=40).fit_predict(
+            vectors
+        )
         for size in GRAIN
     ]
     return {word: " ".join(str(group[number]) for group in groups) for number, word in enumerate(known)}
 
 
-def _information(lines: list[list[str]], number: dict[str, int]):  # type: ignore[no-untyped-def]  # scipy has no types
+def _information(lines: list[list[str]], number: dict[str, int]) -> Any:  # scipy has no types
     from scipy.sparse import coo_matrix  # noqa: PLC0415 - for training only
 
     width = min(_CONTEXTS, len(number))

@@ -58,8 +58,7 @@ def read_pubtator(path: Path) -> tuple[str, list[Document]]:
     """
     texts: dict[str, dict[str, str]] = {}
     rows: dict[str, list[tuple[int, int, str, str]]] = {}
-    for number, line in enumerate(read_text(path).split("\n"), 1):
-        line = line.rstrip("\r")
+    for number, line in enumerate(read_text(path).replace("\r\n", "\n").split("\n"), 1):
         head = _HEAD.match(line)
         cells = line.split("\t")
         if head:

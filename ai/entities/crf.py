@@ -1,25 +1,21 @@
 """A linear-chain conditional random field, applied: weights by feature, best labels, and the chance of each label.
 
-Training is python-crfsuite's work (see ``training``); applying it needs only numpy. The weights a word gives depend on the word
-and its place alone, so they are summed once for each word and kept. https://www.chokkan.org/software/crfsuite/
+Training is python-crfsuite's work (see ``training``); applying it needs only numpy.
+https://www.chokkan.org/software/crfsuite/
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ai.entities.features import OFFSETS, PAIRS, Clusters, edge, pair_features, word_features
-from ai.entities.tokens import Tokens
-
 Floats = npt.NDArray[np.float32]
 
 OUTSIDE = "O"
-_MOST_KEPT = 60_000
 _SCALE = 1000
 
 
@@ -31,51 +27,6 @@ class Field:
     rows: dict[str, int]
     weights: Floats
     transitions: Floats
-    words: dict[tuple[str, int], Floats] = field(default_factory=dict)
-    pairs: dict[tuple[str, str, int], Floats | None] = field(default_factory=dict)
-
-    def sum_of(self, features: Iterable[str]) -> Floats:
-        """Return the summed weights of features; unknown ones weigh nothing."""
-        rows = [row for row in map(self.rows.get, features) if row is not None]
-        total: Floats = self.weights[rows].sum(axis=0)
-        return total
-
-    def scores(self, tokens: Tokens, extra: Sequence[Sequence[str]], clusters: Clusters) -> Floats:
-        """Return what each word of a document weighs for each label, words × labels."""
-        scores = np.zeros((len(tokens.words), len(self.labels)), dtype=np.float32)
-        if len(self.words) > _MOST_KEPT or len(self.pairs) > _MOST_KEPT:
-            self.words.clear()
-            self.pairs.clear()
-        for begin, stop in tokens.ranges():
-            self._add_words(scores, tokens.words, begin, stop, clusters)
-        for position, features in enumerate(extra):
-            if features:
-                scores[position] += self.sum_of(features)
-        return scores
-
-    def _add_words(self, scores: Floats, words: list[str], begin: int, stop: int, clusters: Clusters) -> None:
-        for offset in OFFSETS:
-            kept = [self._word(edge(words, begin, stop, p + offset), offset, clusters) for p in range(begin, stop)]
-            scores[begin:stop] += np.stack(kept)
-        for first, second in PAIRS:
-            for position in range(begin, stop):
-                left, right = edge(words, begin, stop, position + first), edge(words, begin, stop, position + second)
-                weight = self._pair(left, right, first, clusters)
-                if weight is not None:
-                    scores[position] += weight
-
-    def _word(self, word: str, offset: int, clusters: Clusters) -> Floats:
-        kept = self.words.get((word, offset))
-        if kept is None:
-            kept = self.words[word, offset] = self.sum_of(word_features(word, offset, clusters))
-        return kept
-
-    def _pair(self, left: str, right: str, place: int, clusters: Clusters) -> Floats | None:
-        key = (left, right, place)
-        if key not in self.pairs:
-            weight = self.sum_of(pair_features(left, right, place, clusters))
-            self.pairs[key] = weight if weight.any() else None
-        return self.pairs[key]
 
     def chances(self, scores: Floats, sentences: Sequence[tuple[int, int]]) -> Floats:
         """Return the chance of each label for each word, by the forward and backward sums of all sentences at once."""
@@ -111,7 +62,9 @@ class Field:
             said = " ".join(f"{label}:{value}" for label, value in enumerate(whole[row].tolist()) if value)
             if said:
                 states[name] = said
-        steps = [" ".join(str(value) for value in row) for row in np.rint(self.transitions * _SCALE).astype(int).tolist()]
+        steps = [
+            " ".join(str(value) for value in row) for row in np.rint(self.transitions * _SCALE).astype(int).tolist()
+        ]
         return {"labels": list(self.labels), "transitions": steps, "states": states}
 
     @classmethod
@@ -125,7 +78,7 @@ class Field:
                 label, _, value = pair.partition(":")
                 weights[row, int(label)] = int(value) / _SCALE
         steps = np.array([[int(value) for value in row.split(" ")] for row in data["transitions"]], dtype=np.float32)
-        return cls(labels, {name: row for row, name in enumerate(states)}, weights, steps / _SCALE)
+        return cls(labels, {name: row for row, name in enumerate(states)}, weights, steps / np.float32(_SCALE))
 
 
 def decode(scores: Floats, transitions: Floats, sentences: Sequence[tuple[int, int]]) -> npt.NDArray[np.int64]:
@@ -143,11 +96,29 @@ def decode(scores: Floats, transitions: Floats, sentences: Sequence[tuple[int, i
         back[:, position] = ways.argmax(axis=1)
         going = (lengths > position)[:, None]
         best = np.where(going, ways.max(axis=1) + padded[:, position], best)
-    chosen = np.zeros(len(scores), dtype=np.int64)
-    last = best.argmax(axis=1)
-    for number, (begin, stop) in enumerate(sentences):
-        label = last[number]
-        for position in range(stop - begin - 1, -1, -1):
-            chosen[begin + position] = label
-            label = back[number, position, label]
+    label = best.argmax(axis=1)
+    path = np.zeros((count, width), dtype=np.int64)
+    numbers = np.arange(count)
+    for position in range(width - 1, -1, -1):
+        path[:, position] = label
+        label = np.where(lengths > position, back[numbers, position, label], label)
+    chosen: npt.NDArray[np.int64] = path[np.arange(width) < lengths[:, None]]
     return chosen
+
+
+def sum_rows(rows: Mapping[str, int], weights: Floats, lists: Iterable[Iterable[str]]) -> Floats:
+    """Return for each list the sum of its features' rows; a feature without a row adds nothing."""
+    flat: list[int] = []
+    starts: list[int] = []
+    for features in lists:
+        starts.append(len(flat))
+        # The last row is all zeros: it stands at the head of each list, so that none is empty.
+        flat.append(len(weights) - 1)
+        flat += [row for row in map(rows.get, features) if row is not None]
+    total: Floats = np.add.reduceat(weights[flat], starts, axis=0)
+    return total
+
+
+def with_nothing(weights: Floats) -> Floats:
+    """Return the rows with one of zeros after them, as ``sum_rows`` wants them."""
+    return np.vstack([weights, np.zeros((1, weights.shape[1]), dtype=np.float32)])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 
 from ai.entities.abbreviations import definitions
 from ai.entities.lexicon import matches
@@ -19,14 +20,16 @@ _DIGIT = re.compile(r"\d")
 _RUN = re.compile(r"(.)\1+")
 _UPPER = re.compile(r"[^\W\d_a-zß-öø-ÿ]")
 _LOWER = re.compile(r"[a-zß-öø-ÿ]")
-_GREEK = frozenset("alpha beta gamma delta kappa omega sigma theta lambda".split())
+_GREEK = frozenset(["alpha", "beta", "gamma", "delta", "kappa", "omega", "sigma", "theta", "lambda"])
 _MOST_ELSEWHERE = 4
-_EDGE = "¶"
+EDGE = "¶"
+"""What stands beyond the ends of a sentence."""
 
 Clusters = Mapping[str, str]
 """Lower-cased word → its clusters, from coarse to fine, separated by a space."""
 
 
+@lru_cache(maxsize=100_000)
 def normal(word: str) -> str:
     """Return a word as features know it: lower-cased, every digit a 0."""
     return _DIGIT.sub("0", word.lower())
@@ -80,7 +83,7 @@ def pair_features(left: str, right: str, place: int, clusters: Clusters) -> Iter
 
 def edge(words: Sequence[str], begin: int, stop: int, position: int) -> str:
     """Return the word at a position of the sentence ``begin`` to ``stop``, a mark of its own beyond its ends."""
-    return words[position] if begin <= position < stop else _EDGE
+    return words[position] if begin <= position < stop else EDGE
 
 
 def extras(tokens: Tokens, clusters: Clusters) -> list[list[str]]:
@@ -147,7 +150,59 @@ def _add_brackets(tokens: Tokens, found: list[list[str]]) -> None:
 
 
 _COMMON = frozenset(
-    "the and was were with for that this from had are has have not but who which after before during all his her she him"
-    " its their been than then also these those there can may one two three more most other into both between within only"
-    " our she they when per without".split()
+    [
+        "the",
+        "and",
+        "was",
+        "were",
+        "with",
+        "for",
+        "that",
+        "this",
+        "from",
+        "had",
+        "are",
+        "has",
+        "have",
+        "not",
+        "but",
+        "who",
+        "which",
+        "after",
+        "before",
+        "during",
+        "all",
+        "his",
+        "her",
+        "she",
+        "him",
+        "its",
+        "their",
+        "been",
+        "than",
+        "then",
+        "also",
+        "these",
+        "those",
+        "there",
+        "can",
+        "may",
+        "one",
+        "two",
+        "three",
+        "more",
+        "most",
+        "other",
+        "into",
+        "both",
+        "between",
+        "within",
+        "only",
+        "our",
+        "she",
+        "they",
+        "when",
+        "per",
+        "without",
+    ]
 )

@@ -24,7 +24,9 @@ _LONGEST = 7
 _SHORTEST = 3
 _ASIDE = re.compile(r"\s*[\[(][^\])]*[\])]")
 _TAIL = re.compile(r",? (?:unspecified|not elsewhere classified|nos|other specified)\b.*$", re.IGNORECASE)
-_DOSE = re.compile(r"\d[\d.,]* ?(?:mg|mcg|ml|units?|hr|actuat|%|iu|meq|gm?|unt|cc|million|micrograms?|mci|\[).*$", re.IGNORECASE)
+_DOSE = re.compile(
+    r"\d[\d.,]* ?(?:mg|mcg|ml|units?|hr|actuat|%|iu|meq|gm?|unt|cc|million|micrograms?|mci|\[).*$", re.IGNORECASE
+)
 _FORM = re.compile(
     r",?\s*\b(?:injections?|oral|tablets?|capsules?|solution|per|inhalation|for|not|up|administered|powder|topical|cream"
     r"|implant|intravenous|infusion|patch|prefilled|non-|compounded|unit|dose|extended|delayed|metered|auto|transdermal|nasal)\b.*$",
@@ -103,7 +105,12 @@ def _drugs(folder: Path) -> Iterator[str]:
         for line in archive.read(table).decode("latin-1").splitlines():
             # Fixed columns: the code, a sequence number (100: the first line), and 80 characters of description.
             if re.match(r"J\d{4}00100", line):
-                text = re.sub(r"^(?:Injection|Inj\.?|Infusion|Inhalation solution),? ", "", line[11:91].strip(), flags=re.IGNORECASE)
+                text = re.sub(
+                    r"^(?:Injection|Inj\.?|Infusion|Inhalation solution),? ",
+                    "",
+                    line[11:91].strip(),
+                    flags=re.IGNORECASE,
+                )
                 yield from (_bare(part) for part in re.split(r",| and |\(|\)", text)[:2])
 
 

@@ -60,7 +60,11 @@ def _owner(
     if any(start < attribute.end and end > attribute.start for start, end in medications):
         return None
     ahead = after < len(medications) and _LEADING.fullmatch(text, attribute.end, medications[after][0]) is not None
-    if ahead and (not before or "," in text[medications[before[-1]][1] : attribute.start] or " and " in text[medications[before[-1]][1] : attribute.start]):
+    if ahead and (
+        not before
+        or "," in text[medications[before[-1]][1] : attribute.start]
+        or " and " in text[medications[before[-1]][1] : attribute.start]
+    ):
         return after
     if not before:
         return None

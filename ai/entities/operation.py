@@ -88,9 +88,7 @@ def extract(texts: Sequence[str], model: EntityModel) -> list[list[Found]]:
 def _parameters(notes: Notes, source: Source, model: EntityModel) -> list[Resource]:
     # A text that was sent is not sent back; one that was read is, since offsets count its characters.
     read = [{"name": "note", "valueString": text} for text in source.texts] if source.reference else []
-    entities = [
-        {"name": "entity", "part": _parts(one, number)} for number, note in enumerate(notes) for one in note
-    ]
+    entities = [{"name": "entity", "part": _parts(one, number)} for number, note in enumerate(notes) for one in note]
     about = [{"name": "name", "valueString": NAME}, {"name": "version", "valueString": model.version}]
     return [*read, *entities, {"name": "model", "part": about}]
 

@@ -62,7 +62,7 @@ def _resource(one: Found, source: Source, subject: Resource) -> Resource | None:
         return None
     made: dict[str, Any]
     if one.entity.measurement is not None:
-        made = _observation(one, one.entity.measurement, source)
+        made = _observation(one.entity.measurement, source)
     elif one.entity.type in ("condition", "symptom"):
         made = _condition(one, source)
     elif one.entity.type == "medication" and one.entity.section not in _NOT_TAKEN:
@@ -105,11 +105,13 @@ def _medication(one: Found, source: Source) -> Resource:
     if source.reference:
         statement["derivedFrom"] = [{"reference": source.reference}]
     if one.entity.attributes:
-        statement["dosage"] = [{"text": "; ".join(f"{a.name.replace('_', ' ')}: {a.text}" for a in one.entity.attributes)}]
+        statement["dosage"] = [
+            {"text": "; ".join(f"{a.name.replace('_', ' ')}: {a.text}" for a in one.entity.attributes)}
+        ]
     return statement
 
 
-def _observation(one: Found, measured: Measurement, source: Source) -> Resource:
+def _observation(measured: Measurement, source: Source) -> Resource:
     kind = measured.kind
     coding = [{"system": LOINC, "code": kind.code, "display": kind.display}] if kind.code else []
     observation: dict[str, Any] = {

@@ -22,6 +22,7 @@ TYPES = ("condition", "symptom", "medication", "procedure", "anatomy", "vital-si
 _CLEAR = 0.8
 _BY_NAME = 0.5
 _BY_RULE = 0.9
+_LONGEST_NAME = 150
 _NAMED = {"disease": "condition", "symptom": "symptom", "drug": "medication"}
 _OF_LABORATORY = frozenset({"procedure", "medication", "anatomy"})
 
@@ -76,11 +77,20 @@ def _seen(text: str, tokens: Tokens, taggers: Taggers) -> list[_Seen]:
     for one in measured:
         numbers[one.start : one.end] = b"\x01" * (one.end - one.start)
     for one in _of_taggers(tokens, tagged):
-        if any(taken[one.start : one.end]) or (one.type in _OF_LABORATORY and any(numbers[one.start : one.end])):
+        if (
+            not _can_be_named(text[one.start : one.end])
+            or any(taken[one.start : one.end])
+            or (one.type in _OF_LABORATORY and any(numbers[one.start : one.end]))
+        ):
             continue
         taken[one.start : one.end] = b"\x01" * (one.end - one.start)
         found.append(one)
     return sorted(found, key=lambda one: (one.start, one.end))
+
+
+def _can_be_named(words: str) -> bool:
+    """Tell whether a mention may be a name: the taggers know English, and no name goes on and on."""
+    return len(words) <= _LONGEST_NAME and any("a" <= character <= "z" for character in words.lower())
 
 
 def _of_measurement(one: Measurement) -> _Seen:

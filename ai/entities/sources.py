@@ -33,7 +33,9 @@ async def read_source(resource_type: str, identity: str, context: Context) -> So
     if not texts:
         kinds = ", ".join(sorted(set(_kinds(resource)))) or "no content"
         raise OperationError(
-            422, "not-supported", f"{reference} holds no text that can be read ({kinds}); plain text, Markdown and HTML can"
+            422,
+            "not-supported",
+            f"{reference} holds no text that can be read ({kinds}); plain text, Markdown and HTML can",
         )
     subject = resource.get("subject") or resource.get("securityContext")
     return Source(tuple(texts), reference, subject, str(resource.get("date", "")))
@@ -46,7 +48,7 @@ async def _texts(resource: Resource, context: Context) -> list[str]:
     for content in resource.get("content", ())[:_MOST_ATTACHMENTS]:
         url = str(content.get("attachment", {}).get("url", ""))
         if "data" not in content.get("attachment", {}) and url.startswith("Binary/"):
-            binary = await context.read(url.split("/_history/")[0])
+            binary = await context.read(url.split("/_history/", maxsplit=1)[0])
             found += _of_attachment(binary) if binary else []
     return found
 

@@ -7,15 +7,14 @@ https://doi.org/10.1016/S0893-6080(05)80023-1; no field advises on documents it 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-
-import numpy as np
 
 from ai.entities.crf import OUTSIDE, Field, Floats, decode
 from ai.entities.features import Clusters, extras
 from ai.entities.propagation import propagate
 from ai.entities.tokens import Tokens
+from ai.entities.weights import Weights
 
 SCHEMES = ("chemical-disease", "disease", "case-report")
 _STEPS = 4.99
@@ -31,42 +30,52 @@ class Tagged:
     confidence: float
 
 
-@dataclass(frozen=True, slots=True)
 class Taggers:
     """The clusters and the fields by scheme, in the order in which they advise."""
 
-    clusters: Clusters
-    fields: Mapping[str, Field]
+    def __init__(self, clusters: Clusters, fields: Mapping[str, Field]) -> None:
+        self.clusters = clusters
+        self.fields = dict(fields)
+        self._weights = Weights(fields.values(), clusters)
 
     def tag(self, tokens: Tokens, *schemes: str) -> dict[str, list[Tagged]]:
         """Return what each of the schemes sees in a text, in order, not overlapping."""
-        if not tokens.words:
-            return {scheme: [] for scheme in schemes}
-        extra = extras(tokens, self.clusters)
-        sentences = list(tokens.ranges())
-        found: dict[str, list[Tagged]] = {}
-        for scheme, field in self.fields.items():
-            scores = field.scores(tokens, extra, self.clusters)
-            chances = field.chances(scores, sentences)
-            if scheme in schemes:
-                found[scheme] = _tagged(field, tokens, decode(scores, field.transitions, sentences).tolist(), chances)
-            if len(found) == len(schemes):
-                break
-            add_advice(extra, field, chances, scheme, sentences)
+        found: dict[str, list[Tagged]] = {scheme: [] for scheme in schemes}
+        if tokens.words:
+            for scheme, scores, chances in self._read(
+                tokens, extras(tokens, self.clusters), [[] for _ in tokens.words]
+            ):
+                if scheme in found:
+                    field = self.fields[scheme]
+                    chosen = decode(scores, field.transitions, list(tokens.ranges())).tolist()
+                    found[scheme] = _tagged(field, tokens, chosen, chances)
         return found
 
     def advised(self, tokens: Tokens) -> list[list[str]]:
         """Return the extras of each word with the advice of every field: what the next field is trained on."""
         extra = extras(tokens, self.clusters)
+        advice: list[list[str]] = [[] for _ in tokens.words]
+        for _ in self._read(tokens, extra, advice):
+            pass
+        return [own + said for own, said in zip(extra, advice, strict=True)]
+
+    def _read(
+        self, tokens: Tokens, extra: list[list[str]], advice: list[list[str]]
+    ) -> Iterator[tuple[str, Floats, Floats]]:
+        """Yield scheme, scores and chances of each field in turn, adding its advice for those after it."""
         sentences = list(tokens.ranges())
-        for scheme, field in self.fields.items():
-            chances = field.chances(field.scores(tokens, extra, self.clusters), sentences)
-            add_advice(extra, field, chances, scheme, sentences)
-        return extra
+        shared = self._weights.scores(tokens, extra)
+        for number, (scheme, field) in enumerate(self.fields.items()):
+            scores = shared[number]
+            if number:
+                self._weights.add_advice(number, scores, advice)
+            chances = field.chances(scores, sentences)
+            yield scheme, scores, chances
+            add_advice(advice, field, chances, scheme, sentences)
 
 
 def add_advice(
-    extra: list[list[str]], field: Field, chances: Floats, scheme: str, sentences: list[tuple[int, int]]
+    advice: list[list[str]], field: Field, chances: Floats, scheme: str, sentences: list[tuple[int, int]]
 ) -> None:
     """Add the likeliest label of each word and of its neighbours, and how likely it is in fifths."""
     labels = [field.labels[number] for number in chances.argmax(axis=1).tolist()]
@@ -75,11 +84,11 @@ def add_advice(
         for position in range(begin, stop):
             label = labels[position]
             if label != OUTSIDE or steps[position] < int(_STEPS):
-                extra[position].append(f"{scheme}={label}{steps[position]}")
+                advice[position].append(f"{scheme}={label}{steps[position]}")
             for offset in (-1, 0, 1):
                 near = position + offset
                 if begin <= near < stop and labels[near] != OUTSIDE:
-                    extra[position].append(f"{offset}{scheme}={labels[near]}")
+                    advice[position].append(f"{offset}{scheme}={labels[near]}")
 
 
 def _tagged(field: Field, tokens: Tokens, chosen: list[int], chances: Floats) -> list[Tagged]:
@@ -98,5 +107,6 @@ def _tagged(field: Field, tokens: Tokens, chosen: list[int], chances: Floats) ->
         for kind in {label[2:] for label in field.labels if label != OUTSIDE}
     }
     return [
-        Tagged(first, stop, kind, float(np.mean(inside[kind][first:stop]))) for first, stop, kind in propagate(tokens, spans)
+        Tagged(first, stop, kind, float(inside[kind][first:stop].sum()) / (stop - first))
+        for first, stop, kind in propagate(tokens, spans)
     ]

@@ -9,13 +9,38 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 # A letter keeps its combining accents; possessive 's stands alone; a number keeps its fraction.
 _TOKEN = re.compile(r"[^\W\d_][^\W\d_\u0300-\u036f]*(?:[\u0300-\u036f]+[^\W_]*)*[^\W_]*|\d+(?:[.,]\d+)*|\S", re.UNICODE)
 _STOPS = frozenset(".?!")
 _LONGEST = 120
 _SHORTHAND = frozenset(
-    "dr mr mrs ms prof vs e g i al fig figs no approx st jr sr cf etc ca resp max min".split()
+    [
+        "dr",
+        "mr",
+        "mrs",
+        "ms",
+        "prof",
+        "vs",
+        "e",
+        "g",
+        "i",
+        "al",
+        "fig",
+        "figs",
+        "no",
+        "approx",
+        "st",
+        "jr",
+        "sr",
+        "cf",
+        "etc",
+        "ca",
+        "resp",
+        "max",
+        "min",
+    ]
 )
 
 
@@ -30,7 +55,7 @@ class Tokens:
 
     def ranges(self) -> Iterator[tuple[int, int]]:
         """Yield each sentence as a half-open range of words."""
-        yield from zip(self.sentences, [*self.sentences[1:], len(self.words)], strict=True)
+        yield from pairwise([*self.sentences, len(self.words)])
 
 
 def tokenize(text: str) -> Tokens:
@@ -66,4 +91,7 @@ def _sentences(text: str, words: list[str], starts: list[int], ends: list[int]) 
 def _abbreviates(words: list[str], stop: int) -> bool:
     """Tell whether the full stop at ``stop`` ends a shorthand such as "vs." or an initial, not a sentence."""
     before = words[stop - 1] if stop else ""
-    return words[stop] == "." and (before.lower() in _SHORTHAND or (len(before) == 1 and before.isalpha() and before.isupper() and stop > 1 and words[stop - 2] == "."))
+    return words[stop] == "." and (
+        before.lower() in _SHORTHAND
+        or (len(before) == 1 and before.isalpha() and before.isupper() and stop > 1 and words[stop - 2] == ".")
+    )

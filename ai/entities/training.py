@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from ai.entities.clusters import cluster_words
 from ai.entities.corpora import Document, Mention
 from ai.entities.crf import OUTSIDE, Field
-from ai.entities.clusters import cluster_words
 from ai.entities.features import OFFSETS, PAIRS, Clusters, edge, pair_features, word_features
 from ai.entities.tagging import SCHEMES, Taggers
 from ai.entities.tokens import Tokens, tokenize
@@ -67,7 +67,7 @@ def train_taggers(corpora: Mapping[str, Sequence[Document]], texts: Iterable[str
 
 def train_field(documents: Iterable[Document], advisers: Taggers) -> Field:
     """Train one field on documents, with the advice of other fields."""
-    import pycrfsuite  # noqa: PLC0415 - for training only
+    import pycrfsuite  # type: ignore[import-untyped]  # noqa: PLC0415 - for training only
 
     trainer = pycrfsuite.Trainer(verbose=False)
     trainer.set_params(_SETTINGS)

@@ -78,7 +78,8 @@ def read_booking(
     start, _ = read_instant(appointment.get("start"))
     end, _ = read_instant(appointment.get("end"))
     minutes = _minutes(appointment, start, end)
-    patient = _actor(appointment, ("Patient",))
+    actors = _actors(appointment)
+    patient = actors.get("Patient")
     person = people.get(patient or "", _NOBODY)
     reference_day = created_day or (start.date() if start else None)
     usable = person.born is not None and reference_day is not None and person.born <= reference_day
@@ -97,10 +98,10 @@ def read_booking(
         years=years,
         visit_type=_visit_type(appointment),
         minutes=minutes,
-        provider=_actor(appointment, ("Practitioner", "PractitionerRole")),
+        provider=actors.get("Practitioner") or actors.get("PractitionerRole"),
         no_show=True if status in MISSED else False if status in SHOWED else None,
         gender=person.gender,
-        location=_actor(appointment, ("Location",)),
+        location=actors.get("Location"),
         booked_hour=_booked_hour(appointment.get("created"), created),
         reminders=tuple(sorted((reminders or {}).get(reference, ()))),
     )
@@ -136,9 +137,9 @@ def read_reminders(communications: Iterable[Resource]) -> dict[str, list[datetim
         if sent is None or communication.get("status") != "completed" or not _reminds(communication):
             continue
         for about in communication.get("about", ()):
-            reference = _type_and_id(about.get("reference", ""), ("Appointment",))
-            if reference:
-                found.setdefault(reference, []).append(sent)
+            parts = str(about.get("reference", "")).split("/_history/")[0].split("/")
+            if parts[-2:-1] == ["Appointment"]:
+                found.setdefault("/".join(parts[-2:]), []).append(sent)
     return found
 
 
@@ -174,18 +175,14 @@ def _minutes(appointment: Resource, start: datetime | None, end: datetime | None
     return round((end - start).total_seconds() / 60) if start and end and end > start else None
 
 
-def _actor(appointment: Resource, types: tuple[str, ...]) -> str | None:
-    """Return the first participant of one of the types as ``Type/id``, be its reference relative or absolute."""
+def _actors(appointment: Resource) -> dict[str, str]:
+    """Return type → the first participant of it as ``Type/id``, be its reference relative or absolute."""
+    found: dict[str, str] = {}
     for participant in appointment.get("participant", ()):
-        reference = _type_and_id(participant.get("actor", {}).get("reference", ""), types)
-        if reference:
-            return reference
-    return None
-
-
-def _type_and_id(reference: Any, types: tuple[str, ...]) -> str | None:
-    parts = str(reference).split("/_history/")[0].split("/")
-    return f"{parts[-2]}/{parts[-1]}" if len(parts) > 1 and parts[-2] in types else None
+        parts = str(participant.get("actor", {}).get("reference", "")).split("/_history/")[0].split("/")
+        if len(parts) > 1:
+            found.setdefault(parts[-2], f"{parts[-2]}/{parts[-1]}")
+    return found
 
 
 def _reminds(communication: Resource) -> bool:

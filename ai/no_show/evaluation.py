@@ -13,7 +13,7 @@ import numpy as np
 from ai.metrics import PROBABILITY_METRICS, Figure, Metric, Vector, measure, sigmoid
 from ai.no_show.bookings import Booking, read_bookings
 from ai.no_show.drift import drift
-from ai.no_show.features import Value, features_of, lead_days
+from ai.no_show.features import Value, lead_days
 from ai.no_show.history import History
 from ai.no_show.model import Model
 from ai.no_show.recalibration import Recalibration, extend, outcomes_of
@@ -89,10 +89,10 @@ def probabilities(model: Model, held_out: Sequence[Booking], past: History) -> P
     """Score bookings with an outcome; the corrections of a day come from those of them that were over before it."""
     outcomes = outcomes_of(model, held_out, past)
     rolling = extend(Recalibration(""), outcomes, outcomes[-1].known.date()) if outcomes else Recalibration("")
-    rows = [features_of(booking, past, model.base_rate) for booking in held_out]
+    rows = [model.features(booking, past) for booking in held_out]
     raw, _ = model.score(rows)
     eves = [booking.eve or booking.created for booking in held_out]
-    late, _ = model.score([features_of(b, past, model.base_rate, eve) for b, eve in zip(held_out, eves, strict=True)])
+    late, _ = model.score([model.features(b, past, eve) for b, eve in zip(held_out, eves, strict=True)])
     return Probabilities(
         rows,
         sigmoid(raw),

@@ -6,12 +6,13 @@ later outcome changes nothing. A feature that cannot be known is None and gets t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from math import log
 
 from ai.no_show.bookings import Booking
-from ai.no_show.history import History, Tally
+from ai.no_show.history import NO_OUTCOMES, History, Tally
 
 Value = float | str | None
 
@@ -64,9 +65,15 @@ def shrunk_rate(tally: Tally, prior: float, base_rate: float) -> float:
 
 
 def features_of(
-    booking: Booking, history: History, base_rate: float, as_of: datetime | None = None
+    booking: Booking,
+    history: History,
+    base_rate: float,
+    as_of: datetime | None = None,
+    places: Mapping[str, Tally] | None = None,
 ) -> dict[str, Value]:
     """Return feature code → value as of an instant, by default ``booking.created``; one of them must be there.
+
+    ``places`` are the tallies of providers and locations that a model remembers; without them the history is asked.
 
     An instant after the end of the visit counts as that end: its own outcome is never part of its features.
     """
@@ -82,6 +89,9 @@ def features_of(
     def rate(tally: Tally, prior: float) -> float:
         return _log_odds(shrunk_rate(tally, prior, base_rate), base_rate)
 
+    def place(reference: str | None) -> Tally:
+        return history.of_place(reference, instant) if places is None else places.get(reference or "", NO_OUTCOMES)
+
     return {
         "lead-days": lead_days(booking),
         "patient-rate": rate(patient, PATIENT_PRIOR),
@@ -92,8 +102,8 @@ def features_of(
         "open-bookings": float(open_bookings),
         "same-day-bookings": float(same_day),
         "reminders": float(sum(1 for sent in booking.reminders if sent < instant)),
-        "provider-rate": rate(history.of_provider(booking.provider, instant), PLACE_PRIOR),
-        "location-rate": rate(history.of_location(booking.location, instant), PLACE_PRIOR),
+        "provider-rate": rate(place(booking.provider), PLACE_PRIOR),
+        "location-rate": rate(place(booking.location), PLACE_PRIOR),
         "age": booking.age,
         "gender": booking.gender,
         "booked-hour": booking.booked_hour,

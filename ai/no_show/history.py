@@ -11,7 +11,7 @@ from datetime import date, datetime, timedelta
 from ai.no_show.bookings import Booking
 
 RATE_WINDOW = timedelta(days=60)
-"""How far back the rate of a provider or a location looks: long enough to be stable, short enough to fetch for one call."""
+"""How far back the rate of a provider or a location looks: long enough to be stable, short enough to follow changes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class _Outcomes:
         return Tally(end - first, self.missed[end] - self.missed[first], last)
 
 
-_NONE = Tally(0, 0, None)
+NO_OUTCOMES = Tally(0, 0, None)
 _Key = tuple[str, str]
 
 
@@ -67,13 +67,14 @@ class History:
         """Return those of them that were booked for a later day."""
         return self._tally(("ahead", patient or ""), None, before)
 
-    def of_provider(self, provider: str | None, before: datetime) -> Tally:
-        """Return the provider's outcomes known in the ``RATE_WINDOW`` before the instant."""
-        return self._tally(("provider", provider or ""), before - RATE_WINDOW, before)
+    def of_place(self, reference: str | None, before: datetime) -> Tally:
+        """Return the outcomes of a provider or location known in the ``RATE_WINDOW`` before the instant."""
+        return self._tally(("place", reference or ""), before - RATE_WINDOW, before)
 
-    def of_location(self, location: str | None, before: datetime) -> Tally:
-        """Return the location's outcomes known in the ``RATE_WINDOW`` before the instant."""
-        return self._tally(("location", location or ""), before - RATE_WINDOW, before)
+    def places(self, before: datetime) -> dict[str, Tally]:
+        """Return the tallies of all providers and locations that have outcomes in the ``RATE_WINDOW`` before the instant."""
+        found = {key: self.of_place(key, before) for kind, key in self._outcomes if kind == "place"}
+        return {key: tally for key, tally in sorted(found.items()) if tally.outcomes}
 
     def open_bookings(self, booking: Booking, before: datetime) -> tuple[int, int]:
         """Return how many other bookings of the patient were open, and how many of them for the same day.
@@ -89,7 +90,7 @@ class History:
 
     def _tally(self, key: _Key, since: datetime | None, before: datetime) -> Tally:
         outcomes = self._outcomes.get(key)
-        return outcomes.tally(since, before) if outcomes else _NONE
+        return outcomes.tally(since, before) if outcomes else NO_OUTCOMES
 
 
 def _keys(booking: Booking) -> Iterable[_Key]:
@@ -98,6 +99,6 @@ def _keys(booking: Booking) -> Iterable[_Key]:
         if booking.created_day and booking.day and booking.day > booking.created_day:
             yield "ahead", booking.patient
     if booking.provider:
-        yield "provider", booking.provider
+        yield "place", booking.provider
     if booking.location:
-        yield "location", booking.location
+        yield "place", booking.location

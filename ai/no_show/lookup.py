@@ -6,17 +6,17 @@ https://hl7.org/fhir/R4/appointment.html#search. The caller's grants apply: what
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from urllib.parse import parse_qsl
 
 from ai.no_show.bookings import Booking, read_booking, read_people, read_reminders
-from ai.no_show.history import RATE_WINDOW, History
+from ai.no_show.history import History
 from fhir_server.operations.contract import Context, OperationError, Resource
 
 MOST_AT_ONCE = 1000
 _VALUES_PER_SEARCH = 250
+# Few enough that their appointments usually are one page: each further page looks all of them up again.
+_PATIENTS_PER_SEARCH = 30
 _MOST_OF_HISTORY = 20_000
-_OUTCOMES = "fulfilled,noshow,arrived,checked-in"
 _SHAPES = frozenset(
     {"_count", "_elements", "_summary", "_total", "_include", "_revinclude", "_sort", "_cursor", "_format"}
 )
@@ -64,20 +64,13 @@ async def read_with_patients(appointments: Sequence[Resource], context: Context)
     return [read_booking(appointment, people, reminders) for appointment in appointments]
 
 
-async def fetch_history(bookings: Sequence[Booking], instants: Sequence[datetime], context: Context) -> History:
-    """Fetch what came before the instants: all of each patient, the recent outcomes of each provider and location."""
-    latest = f"lt{_utc(max(instants))}"
-    earliest = f"ge{_utc(min(instants) - RATE_WINDOW)}"
-    found: dict[str, Resource] = {}
-    for some in _batches(sorted({booking.patient for booking in bookings if booking.patient})):
-        for appointment in await _search(context, [("patient", ",".join(some))]):
-            found[appointment["id"]] = appointment
-    actors = {actor for booking in bookings for actor in (booking.provider, booking.location) if actor}
-    for some in _batches(sorted(actors)):
-        recent = [("actor", ",".join(some)), ("status", _OUTCOMES), ("date", latest), ("date", earliest)]
-        for appointment in await _search(context, recent):
-            found[appointment["id"]] = appointment
-    return History(read_booking(appointment, {}) for appointment in found.values())
+async def fetch_history(bookings: Sequence[Booking], context: Context) -> History:
+    """Fetch all appointments of the patients; what came before an instant the History tells apart."""
+    found: list[Resource] = []
+    patients = sorted({booking.patient for booking in bookings if booking.patient})
+    for some in _batches(patients, _PATIENTS_PER_SEARCH):
+        found += await context.search("Appointment", [("patient", ",".join(some))], limit=_MOST_OF_HISTORY)
+    return History(read_booking(appointment, {}) for appointment in found)
 
 
 async def fetch_bookings(context: Context, *, most: int = 1_000_000) -> list[Booking]:
@@ -97,14 +90,6 @@ async def _communications(patients: Sequence[str], context: Context) -> list[Res
     return found
 
 
-async def _search(context: Context, parameters: list[tuple[str, str]]) -> list[Resource]:
-    return await context.search("Appointment", [*parameters, ("_sort", "-date")], limit=_MOST_OF_HISTORY)
-
-
-def _batches(values: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(values), _VALUES_PER_SEARCH):
-        yield values[start : start + _VALUES_PER_SEARCH]
-
-
-def _utc(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+def _batches(values: Sequence[str], size: int = _VALUES_PER_SEARCH) -> Iterator[Sequence[str]]:
+    for start in range(0, len(values), size):
+        yield values[start : start + size]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,9 @@ import numpy as np
 
 from ai.artifact import Artifact, ArtifactError, read_artifact
 from ai.metrics import Vector
-from ai.no_show.features import FEATURES, Value
+from ai.no_show.bookings import Booking
+from ai.no_show.features import FEATURES, Value, features_of
+from ai.no_show.history import History, Tally
 from ai.no_show.trees import Forest, from_data
 
 NAME = "no-show"
@@ -51,7 +54,8 @@ class Model:
     """A trained model; see the module for the formula. ``training`` tells when, on what and on how much.
 
     ``base_rate`` is the share of no-shows in all its outcomes; histories are shrunk to it. ``intercepts`` are the additive and
-    the boosted one; without trees ``forest`` is None and ``weight`` 0.
+    the boosted one; without trees ``forest`` is None and ``weight`` 0. ``places`` are the tallies of providers and locations at
+    the end of the training: fetching their recent outcomes for each call would take longer than all the rest.
     """
 
     version: str
@@ -61,7 +65,12 @@ class Model:
     calibration: tuple[float, float]
     effects: tuple[Effect, ...]
     forest: Forest | None
+    places: dict[str, Tally]
     training: dict[str, Any]
+
+    def features(self, booking: Booking, past: History, as_of: datetime | None = None) -> dict[str, Value]:
+        """Return a booking's features as this model asks for them, see ``features_of``."""
+        return features_of(booking, past, self.base_rate, as_of, self.places)
 
     def score(self, rows: Sequence[dict[str, Value]]) -> tuple[Vector, Vector]:
         """Return log-odds (n) and centred contributions (n by features, in the order of ``effects``).
@@ -93,6 +102,7 @@ class Model:
             "calibration": list(self.calibration),
             "effects": [asdict(effect) for effect in self.effects],
             "forest": self.forest.to_data() if self.forest is not None else None,
+            "places": {key: [tally.missed, tally.outcomes] for key, tally in self.places.items()},
             "training": self.training,
         }
 
@@ -117,6 +127,7 @@ def from_artifact(artifact: Artifact) -> Model:
         calibration=(offset, slope),
         effects=effects,
         forest=from_data(artifact["forest"]) if artifact["forest"] else None,
+        places={key: Tally(outcomes, missed, None) for key, (missed, outcomes) in artifact["places"].items()},
         training=artifact["training"],
     )
 

@@ -12,7 +12,6 @@ from ai.authorship import audit_event_of, device_of, provenance_of
 from ai.invocation import flag_of, read_required, reference_of, values_of
 from ai.metrics import sigmoid
 from ai.no_show.bookings import IMPOSSIBLE, Booking, read_instant
-from ai.no_show.features import features_of
 from ai.no_show.lookup import MOST_AT_ONCE, fetch_history, read_all, read_with_patients, search_appointments
 from ai.no_show.model import NAME, Loaded, load
 from ai.no_show.recalibration import Recalibration
@@ -56,10 +55,8 @@ async def assess(
     model = loaded.model
     bookings = await read_with_patients(appointments, context)
     instants = [_instant(booking, as_of, context) for booking in bookings]
-    past = await fetch_history(bookings, instants, context)
-    rows = [
-        features_of(booking, past, model.base_rate, moment) for booking, moment in zip(bookings, instants, strict=True)
-    ]
+    past = await fetch_history(bookings, context)
+    rows = [model.features(booking, past, moment) for booking, moment in zip(bookings, instants, strict=True)]
     log_odds, contributions = model.score(rows)
     probabilities = sigmoid(rolling.apply(log_odds, instants))
     device = device_of(NAME, model.version, loaded.sha256)

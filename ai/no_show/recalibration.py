@@ -19,7 +19,6 @@ import numpy as np
 from ai.artifact import Artifact, ArtifactError, read_artifact, write_artifact
 from ai.metrics import Vector, sigmoid
 from ai.no_show.bookings import Booking
-from ai.no_show.features import features_of
 from ai.no_show.history import History
 from ai.no_show.model import NAME, Loaded, Model, modified
 
@@ -77,7 +76,7 @@ def outcomes_of(model: Model, bookings: Iterable[Booking], past: History) -> lis
     usable = [b for b in bookings if b.no_show is not None and b.created and b.known]
     if not usable:
         return []
-    log_odds, _ = model.score([features_of(booking, past, model.base_rate) for booking in usable])
+    log_odds, _ = model.score([model.features(booking, past) for booking in usable])
     found = [
         Outcome(booking.known, float(z), bool(booking.no_show))
         for booking, z in zip(usable, log_odds, strict=True)

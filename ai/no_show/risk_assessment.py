@@ -26,7 +26,10 @@ _UNITS = {
     "patient-outcomes": "visits",
     "patient-ahead-outcomes": "visits",
 }
-_SCALE = Decimal("0.0001")
+# A rate of the patient's own, and how many outcomes it rests on.
+_OUTCOMES = {"patient-rate": "patient-outcomes", "patient-ahead-rate": "patient-ahead-outcomes"}
+_SHOWN = 0.00005
+"""Log-odds that are 0.0001 when rounded; a feature with less, such as one that is unknown for everybody, isn't listed."""
 NO_SHOW = {"coding": [{"system": "http://hl7.org/fhir/appointmentstatus", "code": "noshow"}], "text": "No-show"}
 METHOD = {
     "coding": [{"system": f"{CANONICAL}/CodeSystem/ai-method", "code": "no-show-additive-boosted"}],
@@ -85,7 +88,7 @@ def _factors(factors: list[tuple[str, float]], row: dict[str, Value], model: Mod
             "text": "Base rate of no-shows, and factors",
         },
         "valueQuantity": {"value": _decimal(model.base_rate), "system": "http://unitsofmeasure.org", "code": "1"},
-        "component": [_component(code, share, row) for code, share in factors],
+        "component": [_component(code, share, row) for code, share in factors if abs(share) >= _SHOWN],
     }
 
 
@@ -137,7 +140,7 @@ def fallbacks(booking: Booking, row: dict[str, Value]) -> list[str]:
 
 def _say(code: str, row: dict[str, Value]) -> str:
     value = row[code]
-    if code == "patient-rate" and not row["patient-outcomes"]:
+    if code in _OUTCOMES and not row[_OUTCOMES[code]]:
         return f"{DISPLAYS[code]} (none on record, taken as the base rate)"
     if code.endswith("-rate"):
         return DISPLAYS[code]
@@ -148,4 +151,4 @@ def _say(code: str, row: dict[str, Value]) -> str:
 
 
 def _decimal(value: float) -> Decimal:
-    return Decimal(repr(float(value))).quantize(_SCALE)
+    return Decimal(f"{value:.4f}")

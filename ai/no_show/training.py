@@ -11,7 +11,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -66,7 +66,8 @@ def train_on(bookings: Sequence[Booking], source: str) -> Model:
             f"training needs {MINIMUM_OUTCOMES} and {MINIMUM_OF_EACH} of each kind"
         )
     base_rate = round(missed / len(usable), 6)
-    examples = _examples(usable, History(bookings), base_rate)
+    past = History(bookings)
+    examples = _examples(usable, past, base_rate)
     weight, calibration = _tune(examples)
     training = {
         "source": source,
@@ -78,7 +79,13 @@ def train_on(bookings: Sequence[Booking], source: str) -> Model:
         "distribution": distribution(examples.rows),
     }
     # What was held back for the calibration is the latest there is: the model itself learns from it, too.
-    model = replace(_fit(examples, weight), base_rate=base_rate, calibration=calibration, training=training)
+    model = replace(
+        _fit(examples, weight),
+        base_rate=base_rate,
+        calibration=calibration,
+        places={key: replace(tally, last_missed=None) for key, tally in past.places(_end(usable)).items()},
+        training=training,
+    )
     digest = hashlib.sha256(json.dumps(model.to_artifact(), sort_keys=True).encode()).hexdigest()
     return replace(model, version=f"{training['to']}-{digest[:8]}")
 
@@ -148,7 +155,7 @@ def _fit(examples: _Examples, weight: float) -> Model:
     """Fit effects and, unless their weight is 0, trees; not calibrated."""
     intercept, effects = _fit_effects(examples)
     forest, baseline = _fit_trees(examples) if weight else (None, 0.0)
-    return Model("", float(examples.y.mean()), (intercept, baseline), weight, (0.0, 1.0), effects, forest, {})
+    return Model("", float(examples.y.mean()), (intercept, baseline), weight, (0.0, 1.0), effects, forest, {}, {})
 
 
 def _fit_trees(examples: _Examples) -> tuple[Forest, float]:
@@ -240,6 +247,11 @@ def patient_rate_baseline(rows: Rows, base_rate: float) -> Vector:
     """Return the probabilities of the baseline that knows only the patient's shrunk earlier rate."""
     logits = np.array([row["patient-rate"] for row in rows], dtype=float)
     return sigmoid(logits + np.log(base_rate / (1 - base_rate)))
+
+
+def _end(usable: Sequence[Booking]) -> datetime:
+    """Return the instant just after the last outcome."""
+    return max(booking.known for booking in usable if booking.known) + timedelta(microseconds=1)
 
 
 def _day(booking: Booking) -> str:

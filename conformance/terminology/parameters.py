@@ -8,7 +8,7 @@ https://build.fhir.org/ig/HL7/fhir-tx-ecosystem-ig/.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import fields
+from dataclasses import Field, fields
 from functools import cache
 from typing import Any, TypeVar, cast
 
@@ -73,15 +73,13 @@ def read(kind: type[T], parameters: Json, parts: Mapping[str, _Reader] | None = 
 
     ``parts`` reads parameters that have parts. Raises TerminologyError for one given twice that there is one of.
     """
-    known = {field.name: field for field in fields(cast(Any, kind))}
-    by_name = {_camel(name): field for name, field in known.items() if name not in _WITHOUT_NAME}
-    by_name |= {wire: known[name] for wire, name in _NAMES.items() if name in known}
+    by_name = _fields_of(cast(Any, kind))
     given: dict[str, Any] = {}
     rules: dict[str, list[str]] = {}
     unknown: list[str] = []
     for parameter in parameters.get("parameter", ()):
         name = parameter.get("name", "")
-        if name in _RULES and "rules" in known:
+        if name in _RULES and hasattr(kind, "rules"):
             rules.setdefault(_RULES[name], []).append(_typed(parameter, str))
             continue
         field = by_name.get(name)
@@ -101,6 +99,14 @@ def read(kind: type[T], parameters: Json, parts: Mapping[str, _Reader] | None = 
     if rules:
         given["rules"] = VersionRules(**{when: parse_rules(canonicals) for when, canonicals in rules.items()})
     return kind(**given), unknown
+
+
+@cache
+def _fields_of(kind: type[Any]) -> dict[str, Field[Any]]:
+    """Return the fields of the parameters of an operation by the names that requests use."""
+    known = {field.name: field for field in fields(kind)}
+    by_name = {_camel(name): field for name, field in known.items() if name not in _WITHOUT_NAME}
+    return by_name | {wire: known[name] for wire, name in _NAMES.items() if name in known}
 
 
 @cache

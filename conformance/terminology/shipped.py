@@ -98,6 +98,12 @@ def code_systems() -> tuple[Listed, ...]:
     return tuple(sorted(listed))
 
 
+@cache
+def concept_maps() -> tuple[Json, ...]:
+    """Return all ConceptMaps that are shipped. They are shared: nobody may change them."""
+    return tuple(_pack().resources("ConceptMap"))
+
+
 def _count(resource: Json) -> int:
     """Return how many concepts a resource has, those inside others included."""
     return sum(1 + _count(concept) for concept in resource.get("concept", ()))

@@ -19,6 +19,7 @@ Find = Callable[[str, str], Json | None]
 """Returns the resource (first argument: its type) of a canonical URL, perhaps ``url|version``; None if unknown."""
 
 _WITHOUT_CONCEPTS = frozenset(("not-present", "supplement"))
+_MOST_KEPT = 5_000
 
 
 class Source(Protocol):
@@ -75,16 +76,19 @@ class FindSource:
 
     def __init__(self, find: Find) -> None:
         self.find = find
-        self._systems: dict[str, CodeSystem] = {}
+        self._systems: dict[str, CodeSystem | None] = {}
 
     def code_system(self, canonical: str) -> CodeSystem | None:
         """Return the code system of a canonical URL."""
-        found = self._systems.get(canonical)
-        if found is None:
+        if canonical not in self._systems:
             resource = self.find("CodeSystem", canonical)
-            if resource is not None and resource.get("content") not in _WITHOUT_CONCEPTS:
-                found = self._systems[canonical] = ResourceCodeSystem(resource)
-        return found
+            if resource is not None and resource.get("content") in _WITHOUT_CONCEPTS:
+                resource = None
+            # Resources may name what they like, so there is no end of it.
+            if len(self._systems) >= _MOST_KEPT:
+                self._systems.clear()
+            self._systems[canonical] = None if resource is None else ResourceCodeSystem(resource)
+        return self._systems[canonical]
 
     def versions(self, url: str) -> Sequence[str]:
         """Return the one version that the function gives."""

@@ -48,6 +48,12 @@ class Validator:
         issues = [*found, *self._check_content(resource, profiles, resolve)]
         return self._finish(issues, source)
 
+    def validate_content(
+        self, resource: Any, *, profiles: Sequence[str] = (), resolve: Resolve | None = None
+    ) -> list[Issue]:
+        """Return what :meth:`validate` does for a resource whose structure is known to be sound."""
+        return self._finish(self._check_content(resource, profiles, resolve), None)
+
     def validate_text(
         self, source: bytes, *, profiles: Sequence[str] = (), resolve: Resolve | None = None
     ) -> list[Issue]:

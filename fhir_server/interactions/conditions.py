@@ -165,6 +165,7 @@ async def _find(
         strict=True,
         registry=context.parameters,
         base_url=context.base_url,
+        terminologies=context.server.terminologies,
     )
     for issue in page.issues:
         if issue.code == incomplete.CODE:

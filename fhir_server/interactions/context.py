@@ -11,6 +11,8 @@ from fhir_server.operations.registry import Operations
 from fhir_server.search.definitions import Definitions
 from fhir_server.search.registry import SearchParameters
 from fhir_server.search.tenant_parameters import TenantParameters
+from fhir_server.search.terminology import TenantTerminologies
+from fhir_server.store.code_systems import CodeSystems
 from fhir_server.store.database import Database
 from fhir_server.store.together import Reads
 from fhir_server.validation.policy import WritePolicy
@@ -23,6 +25,7 @@ class Server:
 
     ``enforce_references`` keeps references from leading nowhere. ``tenant_parameters`` knows the search parameters,
     ``definitions`` the profiles, value sets and the like; ``validators`` hold resources to these, as ``validation`` says.
+    ``terminologies`` answer what is asked of codes; ``code_systems`` are those that were imported, if they are at hand.
     """
 
     database: Database
@@ -32,14 +35,18 @@ class Server:
     auth: bool = True
     enforce_references: bool = False
     validation: WritePolicy = field(default_factory=WritePolicy)
+    code_systems: CodeSystems | None = None
     tenant_parameters: TenantParameters = field(init=False)
     definitions: Definitions = field(init=False)
+    terminologies: TenantTerminologies = field(init=False)
     validators: Validators = field(init=False)
     reads: Reads = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "tenant_parameters", TenantParameters(self.database))
         object.__setattr__(self, "definitions", Definitions(self.tenant_parameters))
+        terminologies = TenantTerminologies(self.tenant_parameters, self.code_systems)
+        object.__setattr__(self, "terminologies", terminologies)
         object.__setattr__(self, "validators", Validators(self.definitions))
         object.__setattr__(self, "reads", Reads(self.database.session))
 

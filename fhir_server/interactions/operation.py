@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from conformance.decode import decode, encode
-from conformance.issues import InvalidResource
+from conformance.decode import decode
 from fhir_server.errors import FhirError, InvalidRequest, NotFound, NotSupported
 from fhir_server.interactions.context import Context
 from fhir_server.interactions.deferred import accepted
@@ -14,7 +13,7 @@ from fhir_server.interactions.prepare import require_grant
 from fhir_server.interactions.request import Answer, Request, Target
 from fhir_server.operations.built_in import BuiltIn, Started
 from fhir_server.operations.contract import Invocation, OperationError, Resource
-from fhir_server.operations.parameters import check_output, find_issues, from_query, from_resource, split, take_others
+from fhir_server.operations.parameters import encode_output, find_issues, from_query, from_resource, split, take_others
 from fhir_server.operations.registry import AnyOperation, find
 
 _TOO_MANY, _UNAVAILABLE = 429, 503
@@ -102,9 +101,4 @@ async def run(context: Context, request: Request) -> Answer:
         return accepted(output.job)
     if isinstance(output, bytes):
         return Answer(200, output, media_type=operation.media_type if isinstance(operation, BuiltIn) else None)
-    try:
-        check_output(output, operation.definition)
-    except InvalidResource as broken:
-        # The handler broke its promise: a defect of the server, not of the request.
-        raise RuntimeError(f"${target.operation} made invalid output: {broken}") from broken
-    return Answer(200, encode(output))
+    return Answer(200, encode_output(output, operation.definition))

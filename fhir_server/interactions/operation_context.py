@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from conformance.decode import decode, encode
+from conformance.decode import decode, decode_stored, encode
+from conformance.issues import Issue
 from fhir_server.auth.caller import Caller, Interaction
 from fhir_server.interactions import transaction
 from fhir_server.interactions.bundle import link, make_bundle
@@ -17,6 +18,7 @@ from fhir_server.interactions.commit import amend_current, write_changes
 from fhir_server.interactions.conditions import is_visible
 from fhir_server.interactions.context import Context, format_instant
 from fhir_server.interactions.current import check_writable, later
+from fhir_server.interactions.integrity import check_referrers
 from fhir_server.interactions.persist import persist
 from fhir_server.interactions.prepare import prepare_write, require_grant, require_granted
 from fhir_server.interactions.read import read_reference
@@ -25,6 +27,7 @@ from fhir_server.operations.built_in import Link
 from fhir_server.operations.contract import Resource
 from fhir_server.search.execute import search
 from fhir_server.search.registry import SearchParameters
+from fhir_server.search.terminology import TenantTerminologies
 from fhir_server.store.database import Session
 from fhir_server.store.keys import new_id
 from fhir_server.store.read import Version
@@ -74,8 +77,9 @@ class OperationContext:
                     strict=True,
                     registry=self._context.parameters,
                     base_url=self._context.base_url,
+                    terminologies=self._context.server.terminologies,
                 )
-            out += [decode(m.content, m.resource_type) for m in page.matches]
+            out += [decode_stored(m.content) for m in page.matches]
             cursor = page.next_cursor
         return out
 
@@ -118,6 +122,11 @@ class BuiltInContext(OperationContext):
     def parameters(self) -> SearchParameters:
         """The search parameters of the caller's tenant."""
         return self._context.parameters
+
+    @property
+    def terminologies(self) -> TenantTerminologies:
+        """What tenants' terminology answers."""
+        return self._context.server.terminologies
 
     @property
     def strict(self) -> bool:
@@ -172,6 +181,22 @@ class BuiltInContext(OperationContext):
     async def store(self, session: Session, changes: Sequence[Change]) -> None:
         """Write changes."""
         await write_changes(self._context, session, changes)
+
+    async def find_issues(self, content: bytes | Resource, profiles: Sequence[str] = ()) -> list[Issue]:
+        """Return all issues of a text, or of a resource of sound structure."""
+        validator = self._context.server.validators.of(self.caller.tenant)
+        if isinstance(content, bytes):
+            return await validator.validate_text(content, self.session, profiles)
+        (found,) = await validator.validate([content], len(encode(content)), self.session, profiles)
+        return found
+
+    async def check_deletable(self, address: str) -> None:
+        """Raise StillReferenced where the policy on references keeps a resource from being deleted."""
+        if self._context.server.enforce_references:
+            async with self.session() as session:
+                refused = await check_referrers(self._context, session, [address])
+            for error in refused.values():
+                raise error
 
     def note_definitions(self) -> None:
         """Note that definitions are about to change."""

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from urllib.parse import parse_qsl, unquote
 
 from conformance.definitions import compartments, resource_types
+from conformance.issues import Issue
 from fhir_server.auth.caller import Interaction
 from fhir_server.errors import InvalidRequest, NotFound, NotSupported
 

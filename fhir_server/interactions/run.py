@@ -21,6 +21,7 @@ from fhir_server.interactions import (
     search_compartment,
     search_system,
     search_type,
+    terminology_capabilities,
     transaction,
     update,
     vread,
@@ -93,6 +94,8 @@ async def _dispatch(context: Context, request: Request, *, representation: bool,
     if code == "operation":
         return await operation.run(context, request)
     if code == "capabilities":
+        if ("mode", "terminology") in request.target.query:
+            return await terminology_capabilities.run(context)
         return await capabilities.run(context)
     if code == "job-status":
         return await deferred.status(context, str(request.target.id))

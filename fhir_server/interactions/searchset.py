@@ -15,6 +15,7 @@ from fhir_server.interactions.request import Answer
 from fhir_server.search.execute import Match, SearchPage
 from fhir_server.search.registry import SearchParameters
 from fhir_server.search.summary import View
+from fhir_server.search.terminology import TenantTerminologies
 
 
 class Surroundings(TypedDict):
@@ -24,6 +25,7 @@ class Surroundings(TypedDict):
     strict: bool
     registry: SearchParameters
     base_url: str
+    terminologies: TenantTerminologies
 
 
 def surroundings(context: Context, *, strict: bool) -> Surroundings:
@@ -33,6 +35,7 @@ def surroundings(context: Context, *, strict: bool) -> Surroundings:
         "strict": strict,
         "registry": context.parameters,
         "base_url": context.base_url,
+        "terminologies": context.server.terminologies,
     }
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from conformance.issues import Issue
 from fhir_server.interactions.entries import Entry
 from fhir_server.interactions.request import WRITES, Answer
 from fhir_server.search.execute import Match
@@ -20,7 +21,7 @@ class Step:
     """An entry, the matches of its condition, the ids it writes to, what it finds there and the changes it makes.
 
     Only a conditional delete may have several matches, and so several ids, versions and changes. ``resource`` is what
-    is to be stored: what the entry sends, or what its patch makes.
+    is to be stored: what the entry sends, or what its patch makes. ``issues`` are what validation has to say about it.
     """
 
     entry: Entry
@@ -30,6 +31,7 @@ class Step:
     current: Mapping[str, Version] = field(default_factory=dict)
     resource: dict[str, Any] | None = None
     changes: list[Change] = field(default_factory=list)
+    issues: Sequence[Issue] = ()
 
     @property
     def code(self) -> str:

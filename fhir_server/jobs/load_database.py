@@ -3,6 +3,7 @@
 A load doesn't enforce referential integrity. Its units come in the order of files and are shared among processes, so a
 resource often precedes what it refers to; two that refer to each other from different units could never be loaded; and each
 batch that holds a dangling reference would be halved down to it, which is most batches of most exports.
+Nor is more than structure validated: what an old system wrote is what it is, and ``$validate`` or ``praxis validate`` tells the rest.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from fhir_server.jobs.load_units import Unit
 from fhir_server.jobs.load_work import LoadTarget, LoadTransaction, Stored
 from fhir_server.store.database import Database, Session
 from fhir_server.store.ledger import LedgerEntry, claim
+from fhir_server.validation.policy import WritePolicy
 
 CALLER = Caller("praxis load", DEFAULT_TENANT, (Grant(),))
 

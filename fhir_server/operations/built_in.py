@@ -13,9 +13,11 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
+from conformance.issues import Issue
 from fhir_server.auth.caller import Caller, Interaction
 from fhir_server.operations.contract import Context, Invocation, Resource
 from fhir_server.search.registry import SearchParameters
+from fhir_server.search.terminology import TenantTerminologies
 from fhir_server.store.database import Session
 from fhir_server.store.read import Version
 from fhir_server.store.write import Change
@@ -45,6 +47,10 @@ class ServerContext(Context, Protocol):
     @property
     def parameters(self) -> SearchParameters:
         """The search parameters of the caller's tenant."""
+
+    @property
+    def terminologies(self) -> TenantTerminologies:
+        """What tenants' terminology answers."""
 
     @property
     def strict(self) -> bool:
@@ -79,6 +85,12 @@ class ServerContext(Context, Protocol):
 
     async def store(self, session: Session, changes: Sequence[Change]) -> None:
         """Write changes, all or none, in the session's transaction; raises Conflict, and what breaks the policy on references."""
+
+    async def find_issues(self, content: bytes | Resource, profiles: Sequence[str] = ()) -> list[Issue]:
+        """Return all issues of a text in JSON or XML, or of a resource of sound structure, by the tenant's definitions."""
+
+    async def check_deletable(self, address: str) -> None:
+        """Raise StillReferenced where the policy on references keeps ``Type/id`` from being deleted."""
 
     def note_definitions(self) -> None:
         """Note that definitions are about to change, so that the caller's next request goes by the new ones."""

@@ -137,6 +137,7 @@ async def _collect(
                 strict=context.strict,
                 registry=context.parameters,
                 base_url=context.base_url,
+                terminologies=context.terminologies,
             )
         for match in page.matches:
             read = _DECODER.decode(match.content)

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from conformance.decode import check
+from conformance.decode import check, encode
 from conformance.definitions import resource_types, types
 from conformance.issues import InvalidResource, Issue
 from fhir_server.errors import InvalidRequest
@@ -209,3 +209,13 @@ def check_output(output: Resource, definition: Resource) -> None:
     issues = find_issues(output, definition, "out")
     if issues:
         raise InvalidResource(issues)
+
+
+def encode_output(output: Resource, definition: Resource) -> bytes:
+    """Return an operation's output as JSON. Raises RuntimeError when it isn't what the definition promises."""
+    try:
+        check_output(output, definition)
+    except InvalidResource as broken:
+        # The handler broke its promise: a defect of the server, not of the request.
+        raise RuntimeError(f"${definition['code']} made invalid output: {broken}") from broken
+    return encode(output)

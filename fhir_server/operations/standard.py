@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
-from fhir_server.operations import document, everything, fhirpath, lastn, match, merge, meta, packages, reindex
+from fhir_server.operations import (
+    document,
+    everything,
+    fhirpath,
+    lastn,
+    match,
+    merge,
+    meta,
+    packages,
+    reindex,
+    validate,
+)
 from fhir_server.operations.built_in import BuiltIn
 from fhir_server.operations.graphql import GRAPHQL
+from fhir_server.operations.terminology import TERMINOLOGY
 
 STANDARD: tuple[BuiltIn, ...] = (
     everything.PATIENT,
@@ -19,5 +31,7 @@ STANDARD: tuple[BuiltIn, ...] = (
     reindex.REINDEX,
     fhirpath.FHIRPATH,
     packages.INSTALL,
+    validate.VALIDATE,
     GRAPHQL,
+    *TERMINOLOGY,
 )

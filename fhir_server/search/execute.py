@@ -28,6 +28,7 @@ from fhir_server.search.searchset import Match, SearchPage
 from fhir_server.search.session import Session
 from fhir_server.search.several import Compartment, bind_together, within
 from fhir_server.search.steady import leads_by_index
+from fhir_server.search.terminology import TenantTerminologies
 from fhir_server.search.terms import bind_with_terms
 from fhir_server.store.occupied import occupied
 from fhir_server.store.tables import type_ids
@@ -69,6 +70,7 @@ async def search(
     registry: SearchParameters | None = None,
     base_url: str = "",
     compartment: Compartment | None = None,
+    terminologies: TenantTerminologies | None = None,
 ) -> SearchPage:
     """Return a page of what the caller may find. ``parameters`` are decoded pairs, among them perhaps ``_cursor``.
 
@@ -77,7 +79,9 @@ async def search(
     """
     environment = Environment(caller.tenant, registry or standard(), base_url)
     criteria = parse(parameters)
-    bound = await bind_with_terms(session, environment, lambda e: bind(resource_type, criteria, e, strict=strict))
+    bound = await bind_with_terms(
+        session, environment, lambda e: bind(resource_type, criteria, e, strict=strict), terminologies
+    )
     if compartment is not None:
         bound = within(bound, compartment, environment)
     queries = [rewrite(part, caller, environment) for part in split(bound)]
@@ -103,6 +107,7 @@ async def search_types(
     registry: SearchParameters | None = None,
     base_url: str = "",
     compartment: Compartment | None = None,
+    terminologies: TenantTerminologies | None = None,
 ) -> SearchPage:
     """Return a page of what the caller may find among several types, by the parameters that all of them have.
 
@@ -111,7 +116,7 @@ async def search_types(
     environment = Environment(caller.tenant, registry or standard(), base_url)
     criteria = parse(parameters)
     bound = await bind_with_terms(
-        session, environment, lambda e: bind_together(resource_types, criteria, e, strict=strict)
+        session, environment, lambda e: bind_together(resource_types, criteria, e, strict=strict), terminologies
     )
     queries = []
     for query in bound:

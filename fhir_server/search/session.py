@@ -11,3 +11,7 @@ class Session(Protocol):
 
     async def fetch(self, sql: str, parameters: Sequence[Any], *, steady: bool = False) -> list[tuple[Any, ...]]:
         """Run one statement with ``%s`` parameters and return its rows; ``steady``: one plan is good for all values."""
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether it is in a transaction, so that what it sees may be undone."""

@@ -9,7 +9,7 @@ import psycopg
 
 from fhir_server.errors import Unavailable
 
-HEAD = "0009"
+HEAD = "0010"
 MINIMUM_POSTGRESQL = 150000
 _LOCK = 0x50524158  # "PRAX": any fixed number; only migrations take it
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
-from functools import cache
+from functools import cache, partial
 from typing import TypeVar
 
 from conformance.issues import Issue
 from conformance.terminology.errors import MissingResource
 from conformance.validation import Validator
-from fhir_server.search.definitions import Definitions, Json, Library, Place
+from fhir_server.search.definitions import Definitions, Find, Json, Library, Place
 from fhir_server.search.session import Session
 from fhir_server.store.packages import COUNTED_TYPES
 
@@ -57,7 +57,8 @@ class LibraryValidator:
 
         def judge(validator: Validator) -> None:
             for content in contents[len(found) :]:
-                found.append(validator.validate_content(content, profiles=profiles))
+                issues = validator.validate_content(content, profiles=profiles)
+                found.append(issues)
 
         wanted = {name for content in contents for name in _needs(content)}.union(profiles)
         inline = size <= INLINE_BYTES and wanted <= self._compiled
@@ -84,7 +85,11 @@ class LibraryValidator:
             except MissingResource as missing:
                 place = missing.resource_type, missing.canonical
             async with lend() as session:
-                fetched[place] = await self.library.settle(session, lambda find, place=place: find(*place))
+                fetched[place] = await self.library.settle(session, partial(_look_up, place))
+
+
+def _look_up(place: Place, find: Find) -> Json | None:
+    return find(*place)
 
 
 def _needs(content: Json) -> Iterable[str]:

@@ -47,13 +47,26 @@ class MemoryContext:
 def _matches(resource: Resource, name: str, value: str) -> bool:
     if name == "_id":
         return resource["id"] in value.split(",")
+    if name == "identifier":
+        carried = {f"{i.get('system', '')}|{i.get('value', '')}" for i in resource.get("identifier", ())}
+        return bool(carried & set(value.split(",")))
+    if name == "status":
+        return resource.get("status") in value.split(",")
+    if name == "category":
+        concepts = resource.get("category", ())
+        return value in {coding.get("code") for concept in concepts for coding in concept.get("coding", ())}
+    if name in ("patient", "actor") and resource["resourceType"] == "Communication":
+        return resource.get("subject", {}).get("reference") in value.split(",")
     if name in ("patient", "actor"):
         actors = {p["actor"]["reference"] for p in resource["participant"] if "actor" in p}
         return bool(actors & set(value.split(",")))
     if name == "date":
         if "start" not in resource:
             return False
-        start, bound = datetime.fromisoformat(resource["start"]), datetime.fromisoformat(value[2:])
+        start = datetime.fromisoformat(resource["start"])
+        if not value.startswith(("lt", "ge")):
+            return start.date().isoformat() == value
+        bound = datetime.fromisoformat(value[2:])
         return start < bound if value.startswith("lt") else start >= bound
     if name == "encounter":
         held = (resource.get("encounter", {}), *resource.get("context", {}).get("encounter", ()))

@@ -37,9 +37,9 @@ def test_training_writes_a_model_that_loads_and_evaluation_prints_intervals(prac
     out = practice.parent / "models" / "no-show.json"
     trained = RUN.invoke(app, ["train", "no-show", "--data", str(practice), "--out", str(out), "--source", "a test"])
     assert trained.exit_code == 0, trained.output
-    assert load(out.parent).training["outcomes"] == 1200
+    assert load(out.parent).model.training["outcomes"] == 1200
     listed = RUN.invoke(app, ["list", "--models", str(out.parent)])
-    assert load(out.parent).version in listed.output
+    assert load(out.parent).model.version in listed.output
     evaluated = RUN.invoke(app, ["evaluate", "no-show", "--data", str(practice)])
     assert evaluated.exit_code == 0, evaluated.output
     for word in ("model", "patient rate only", "base rate only", "AUC", "Brier", "calibration slope", "ECE", "n = 3"):
@@ -91,7 +91,7 @@ def test_evaluating_all_without_data_says_what_was_skipped() -> None:
 
 
 def test_operations_are_defined_and_nothing_heavy_is_imported() -> None:
-    assert {operation.definition["code"] for operation in operations()} == {"predict-no-show", "suggest-codes"}
+    assert {operation.definition["code"] for operation in operations()} >= {"predict-no-show", "suggest-codes"}
     check = "import ai, sys; ai.operations(); import ai.cli; print({'sklearn', 'spacy', 'numpy'} & set(sys.modules))"
     printed = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True).stdout
     assert printed.strip() == "set()"

@@ -9,6 +9,8 @@ from typing import Any
 class Noting:
     """Finds nothing; ``texts`` are the statements."""
 
+    in_transaction = False
+
     def __init__(self) -> None:
         self.texts: list[str] = []
 

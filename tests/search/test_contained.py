@@ -196,6 +196,8 @@ def test_what_others_change_meanwhile_is_left_out(run: Any) -> None:
         await pharmacy.put("changed", request(pill("a", "aspirin")))
 
         class Slow:
+            in_transaction = False
+
             def __init__(self, session: Any) -> None:
                 self.session, self.statements = session, 0
 

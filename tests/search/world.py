@@ -26,6 +26,8 @@ ENCODE = msgspec.json.Encoder(decimal_format="number").encode
 class Session:
     """One connection; counts the statements it ran."""
 
+    in_transaction = False
+
     def __init__(self, connection: psycopg.AsyncConnection[tuple[Any, ...]]) -> None:
         self._connection = connection
         self.statements = 0

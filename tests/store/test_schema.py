@@ -10,6 +10,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 
+import fhir_server.store.closures
 import fhir_server.store.code_system_files
 import fhir_server.store.contained
 import fhir_server.store.full_text

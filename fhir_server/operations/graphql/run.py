@@ -264,6 +264,7 @@ class Run:
                 strict=True,
                 registry=self.parameters,
                 base_url=self.context.base_url,
+                terminologies=self.context.terminologies,
             )
         except (InvalidResource, FhirError, Refused) as error:
             self._refuse(waiting.path, error)
