@@ -42,7 +42,9 @@ ENTRIES = (
     Entry(
         "suggest-codes", "Encounter/$suggest-codes", _HERE / "codes" / "model.json", _HERE / "codes" / "MODEL_CARD.md"
     ),
-    Entry("extract-entities", "$extract-entities", _HERE / "entities" / "model.json", _HERE / "entities" / "MODEL_CARD.md"),
+    Entry(
+        "extract-entities", "$extract-entities", _HERE / "entities" / "model.json", _HERE / "entities" / "MODEL_CARD.md"
+    ),
 )
 
 
