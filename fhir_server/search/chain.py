@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from psycopg.types.numeric import Int8
 from sqlalchemy import (
@@ -65,6 +65,7 @@ class Target:
 class Chain:
     """A reference whose salt is ``salt`` leads to a current resource that fulfils what is wanted of its type."""
 
+    finds_current: ClassVar[bool] = True
     salt: int
     targets: tuple[Target, ...]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from psycopg.types.numeric import Int8
 from sqlalchemy import (
@@ -92,7 +92,10 @@ class Candidate:
 
 
 class Condition(Protocol):
-    """Something that holds for a resource or doesn't."""
+    """Something that holds for a resource or doesn't.
+
+    One that asks for index entries of the resource itself has ``finds_current = True``: what was deleted has none.
+    """
 
     @property
     def shape(self) -> Hashable:
@@ -188,6 +191,7 @@ class Not:
 class HasTokens:
     """The resource carries one of the tokens, or with ``every`` all of them."""
 
+    finds_current: ClassVar[bool] = True
     tokens: tuple[int, ...]
     every: bool = False
 
@@ -213,15 +217,15 @@ class HasTokens:
 def current(resource_type: str, condition: Condition, scope: Scope) -> ColumnElement[bool]:
     """Return the clause for the tenant's resources of a type, not deleted, that fulfil a condition.
 
-    The type, although the partition holds no other, lets the ordered indexes be used. What was deleted has no tokens, so
-    where one is asked for the content, far into a wide row, needs no look.
+    The type, although the partition holds no other, lets the ordered indexes be used. What was deleted has no index
+    entries, so where some are asked for the content, far into a wide row, needs no look.
     """
     columns = scope.table.c
-    has_tokens = any(isinstance(part, HasTokens) for part in parts(condition))
+    has_entries = any(getattr(part, "finds_current", False) for part in parts(condition))
     return and_(
         columns.tenant == scope.tenant,
         columns.type == literal_column(str(type_ids()[resource_type])),
-        *([] if has_tokens else [columns.content.is_not(None)]),
+        *([] if has_entries else [columns.content.is_not(None)]),
         condition.clause(scope),
     )
 

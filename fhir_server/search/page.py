@@ -33,6 +33,7 @@ from sqlalchemy.sql.elements import CompilerElement
 from fhir_server.search import sql
 from fhir_server.search.bound import SortKey
 from fhir_server.search.by_value import ByValue
+from fhir_server.search.chain import as_array
 from fhir_server.search.condition import INT8, Scope, current
 from fhir_server.search.order import Position, after, directed, newest_first, ordering, sort_value
 from fhir_server.search.rewrites import Rewritten
@@ -114,7 +115,28 @@ def _ordered(query: Rewritten, position: Position | None, scope: Scope, *, few: 
         order = ordering(query.sort, columns, own, backwards=_backwards(position))
         found = select(*row_of(scope), *labelled).where(where).order_by(*order)
         return found.limit(scope.binds.take(INT8))
+    if few and not query.sort:
+        return _by_key(query, where, position, scope)
     return _sorted(query, select(*row_of(scope)).where(where), position, scope, few=few)
+
+
+def _by_key(query: Rewritten, where: ColumnElement[bool], position: Position | None, scope: Scope) -> Select[Any]:
+    """Return the page in the order of keys: these are sorted by themselves, and only the page's rows are read."""
+    own = scope.table.c
+    found = select(own.key).where(where).limit(literal_column(str(MOST_SORTED + 1))).cte(f"matches{scope.binds.count}")
+    number = select(func.count()).select_from(found).scalar_subquery()
+    backwards = _backwards(position)
+    chosen = select(found.c.key).order_by(*ordering((), (), found.c.key, backwards=backwards))
+    if position:
+        # A row must tell that there were too many.
+        beyond = after((), (), found.c.key, position, scope)
+        chosen = chosen.where(or_(beyond, number > literal_column(str(MOST_SORTED))))
+    keys = as_array(chosen.limit(scope.binds.take(INT8)))
+    type_: ColumnElement[int] = literal_column(str(type_ids()[query.resource_type]))
+    rows = select(*row_of(scope), number).where(
+        own.tenant == scope.tenant, own.type == type_, own.key == func.any(keys)
+    )
+    return rows.order_by(*ordering((), (), own.key, backwards=backwards))
 
 
 def _sorted(

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar
 
 from psycopg.types.numeric import Int4
 from sqlalchemy import Column, ColumnElement, Integer, Select, Text, func, literal_column, select
@@ -106,6 +106,7 @@ def fold(text: str) -> str:
 class StartsWith:
     """One of a parameter's normalised strings begins with ``prefix``; the empty prefix asks for any string."""
 
+    finds_current: ClassVar[bool] = True
     parameter: int
     prefix: str
 
