@@ -7,7 +7,7 @@ PORT   ?= 8080
 DATA_DIR ?=
 DATA   := $(if $(DATA_DIR),--data-dir $(DATA_DIR))
 
-.PHONY: setup run test lint bench clean
+.PHONY: setup run test test-half test-rest lint bench clean
 .DEFAULT_GOAL := run
 
 setup: $(VENV)/.ready
@@ -39,8 +39,16 @@ $(CLIENTS): tests/clients/package-lock.json $(VENV)/.ready
 	@cd tests/clients && PATH="$(abspath $(BIN)):$$PATH" npm ci --ignore-scripts --no-audit --no-fund --silent
 	@touch $@
 
+# In two halves side by side, each with a database of its own: much of a test's time is waiting for servers.
+HALF := tests/acceptance tests/ai tests/search
 test: lint $(CLIENTS)
-	@$(BIN)/pytest
+	@$(MAKE) --no-print-directory --jobs=2 test-half test-rest
+
+test-half:
+	@$(BIN)/pytest -p no:cacheprovider $(HALF)
+
+test-rest:
+	@$(BIN)/pytest -p no:cacheprovider $(addprefix --ignore=,$(HALF))
 
 bench: setup
 	@$(BIN)/python -m bench all --out docs/performance-run.md && sed -n 1,32p docs/performance-run.md
