@@ -40,7 +40,7 @@ $(CLIENTS): tests/clients/package-lock.json $(VENV)/.ready
 	@touch $@
 
 # In two halves side by side, each with a database of its own: much of a test's time is waiting for servers.
-HALF := tests/acceptance tests/ai tests/search
+HALF := tests/acceptance tests/search
 test: lint $(CLIENTS)
 	@$(MAKE) --no-print-directory --jobs=2 test-half test-rest
 
