@@ -147,9 +147,7 @@ def _sorted(
     found: FromClause = matches.limit(literal_column(str(MOST_SORTED + 1))).cte(name) if few else matches.subquery(name)
     values = [sort_value(key, found, scope).label(f"s{number}") for number, key in enumerate(query.sort)]
     # OFFSET keeps PostgreSQL from computing the values anew wherever they are used.
-    valued = found
-    if values:
-        valued = select(found, *values).offset(literal_column("0")).subquery(f"valued{scope.binds.count}")
+    valued = select(found, *values).offset(literal_column("0")).subquery(f"valued{scope.binds.count}")
     columns: list[ColumnElement[Any]] = [valued.c[value.name] for value in values]
     order = ordering(query.sort, columns, valued.c.key, backwards=_backwards(position))
     chosen = select(valued).order_by(*order)

@@ -80,12 +80,13 @@ class PoolLender:
     def _returned(self) -> None:
         self._lent -= 1
         while self._waiting:
-            turn = self._waiting.popleft()
-            if not turn.done():
-                turn.set_result(None)
+            if _end(self._waiting.popleft()):
                 return
 
 
-def _end(turn: asyncio.Future[None]) -> None:
-    if not turn.done():
-        turn.set_result(None)
+def _end(turn: asyncio.Future[None]) -> bool:
+    """End a wait; tell whether it still went on."""
+    if turn.done():
+        return False
+    turn.set_result(None)
+    return True
